@@ -1,0 +1,1 @@
+CREATE INDEX pushes_commit ON pushes (new_sha);

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from windlass.store import Store, Transaction, UnknownQueryError
+from windlass.store.database import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+async def test_a_transaction_is_visible_after_it_and_its_entries_reach_the_feed(store: Store) -> None:
+    with store.subscribe("run.*") as feed:
+        await store.transact(lambda tx: tx.record("run.started", "run/1", actor="anna", commit="abc"))
+        await store.transact(lambda tx: tx.record("push", "repo/acme/x"))
+        entries = await feed.wait(1)
+    assert [(e.kind, e.subject, e.actor, e.data) for e in entries] == [
+        ("run.started", "run/1", "anna", {"commit": "abc"})
+    ]
+    rows = await store.read("ledger.since", id=0, limit=10)
+    assert [row["kind"] for row in rows] == ["run.started", "push"]
+
+
+async def test_what_fails_leaves_nothing_behind_and_says_nothing(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        tx.record("run.started", "run/1")
+        raise ValueError("no")
+
+    with store.subscribe() as feed:
+        with pytest.raises(ValueError, match="no"):
+            await store.transact(work)
+        assert await feed.wait(0.05) == []
+    assert await store.read("ledger.since", id=0, limit=10) == []
+
+
+async def test_transactions_run_in_the_order_in_which_they_were_asked(store: Store) -> None:
+    def work(n: int) -> Callable[[Transaction], object]:
+        return lambda tx: tx.record("n", str(n))
+
+    await asyncio.gather(*(store.transact(work(n)) for n in range(200)))
+    rows = await store.read("ledger.since", id=0, limit=1000)
+    assert [row["subject"] for row in rows] == [str(n) for n in range(200)]
+
+
+async def test_a_cancelled_transaction_that_has_not_begun_does_not_run(store: Store) -> None:
+    slow = asyncio.ensure_future(store.transact(lambda _: time.sleep(0.1)))
+    await asyncio.sleep(0.02)
+    late = asyncio.ensure_future(store.transact(lambda tx: tx.record("late", "x")))
+    await asyncio.sleep(0)
+    late.cancel()
+    await slow
+    await store.transact(lambda tx: tx.record("next", "x"))
+    assert [row["kind"] for row in await store.read("ledger.since", id=0, limit=9)] == ["next"]
+
+
+async def test_an_unknown_query_is_named(store: Store) -> None:
+    with pytest.raises(UnknownQueryError, match=r"ledger\.nothing"):
+        await store.read("ledger.nothing")
+
+
+async def test_a_reader_does_not_see_what_is_not_committed(store: Store) -> None:
+    seen: list[int] = []
+
+    def work(tx: Transaction) -> None:
+        tx.record("a", "b")
+        seen.append(len(store._readers.submit(store.read_sync, "ledger.since", id=0, limit=9).result()))
+
+    await store.transact(work)
+    assert seen == [0]
+
+
+def test_reopening_keeps_everything_and_migrates_once(tmp_path: Path) -> None:
+    path = tmp_path / "w.db"
+    first = Store(path)
+    first.transact_sync(lambda tx: tx.record("a", "b"))
+    first.close()
+    second = Store(path)
+    assert [row["kind"] for row in second.read_sync("ledger.since", id=0, limit=9)] == ["a"]
+    second.close()
+    assert check(path) == "ok"
+
+
+async def test_a_constraint_error_reaches_the_caller_and_the_writer_lives_on(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        tx.run("ledger.append", at=1.0, kind=None, subject="", actor="", data="{}")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        await store.transact(work)
+    await store.transact(lambda tx: tx.record("a", "b"))
