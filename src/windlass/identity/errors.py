@@ -1,0 +1,2 @@
+class IdentityError(Exception):
+    """Something about who is there is wrong."""
