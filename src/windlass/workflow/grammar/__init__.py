@@ -1,0 +1,1 @@
+"""What may stand where in a workflow and in an action file."""

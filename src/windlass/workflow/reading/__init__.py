@@ -1,0 +1,1 @@
+"""From YAML nodes to checked tokens, and from tokens to the model."""
