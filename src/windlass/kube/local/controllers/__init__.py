@@ -1,0 +1,5 @@
+"""The controllers of the embedded cluster."""
+
+from windlass.kube.local.controllers.controllers import Controllers
+
+__all__ = ["Controllers"]
