@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from windlass.cli.looks import console
+from windlass.cli.main import COMMANDS, HIDDEN, cli
+from windlass.cli.parts import PARTS, examine
+from windlass.cli.runs import NARROW, runs_table
+from windlass.cli.status import deliveries_table
+from windlass.cli.token import seconds
+
+
+def windlass(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "windlass", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_help_lists_every_command_without_loading_one() -> None:
+    code = "import sys; sys.argv=['windlass','--help']\nfrom windlass.cli.main import main\n"
+    code += "try: main()\nexcept SystemExit: pass\nprint(*sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert all(f"  {name} " in done.stdout for name in COMMANDS if name not in HIDDEN)
+    loaded = set(done.stderr.split())
+    assert not loaded & {"httpx2", "fastapi", "rich", "yaml", "windlass.server.settings"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert "Usage:" in result.output
+
+
+def test_an_unknown_command_is_named_and_exits_2() -> None:
+    done = windlass("fly")
+    assert done.returncode == 2
+    assert "No such command 'fly'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["runs"],
+        ["repo", "list"],
+        ["token", "list"],
+        ["status"],
+        ["secret", "list", "acme"],
+        ["kubeconfig"],
+        ["logs", "1"],
+    ],
+)
+def test_without_a_server_the_way_to_one_is_named(tmp_path: Path, command: list[str]) -> None:
+    done = windlass(*command, "--data", str(tmp_path), WINDLASS_URL="", WINDLASS_TOKEN="")
+    assert done.returncode == 3
+    assert "windlass up" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    done = windlass("runs", "--data", str(tmp_path), WINDLASS_URL="http://127.0.0.1:9", WINDLASS_TOKEN="t")
+    assert done.returncode == 3
+    assert "127.0.0.1:9" in done.stderr
+
+
+def test_what_cannot_be_a_commit_is_said_before_anybody_is_asked(tmp_path: Path) -> None:
+    done = windlass("trace", "zzzz", "--data", str(tmp_path), WINDLASS_URL="", WINDLASS_TOKEN="")
+    assert done.returncode == 2
+    assert "first seven characters" in done.stderr
+
+
+def test_doctor_speaks_json_and_its_exit_code_says_whether_something_is_missing() -> None:
+    done = windlass("doctor", "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == (0 if told["ok"] else 1)
+    git = next(part for part in told["parts"] if part["part"]["name"] == "git")
+    assert git["version"][0].isdigit()
+    assert git["source"]
+
+
+def test_a_missing_part_comes_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("windlass.cli.parts.locate", lambda program: None)
+    finding = examine(PARTS[0])
+    assert finding.path is None
+    assert PARTS[0].package in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90d", 7776000), ("12h", 43200), ("30m", 1800), ("5s", 5), (None, None)]
+)
+def test_durations(text: str | None, expected: float | None) -> None:
+    assert seconds(text) == expected
+
+
+def test_a_bad_duration_says_what_is_right(tmp_path: Path) -> None:
+    arguments = ["token", "create", "anna", "--scope", "admin", "--expires", "soon", "--data", str(tmp_path)]
+    done = windlass(*arguments, WINDLASS_URL="http://127.0.0.1:9", WINDLASS_TOKEN="t")
+    assert done.returncode == 2
+    assert "such as 90d" in done.stderr
+
+
+def test_what_is_piped_is_not_cut_to_a_terminals_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert console().width > 200
+    monkeypatch.setenv("COLUMNS", "60")
+    assert console().width == 60
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_tables_never_cut_what_identifies(width: int) -> None:
+    run = {
+        "id": 12,
+        "conclusion": "failure",
+        "status": "completed",
+        "title": "A title of some length, and more",
+    }
+    run |= {
+        "workflow": "ci",
+        "repository": "acme/agent-task-service",
+        "ref": "refs/heads/main",
+        "sha": "4f2a9c1d",
+    }
+    run |= {"created_at": 1.0, "started_at": 1.0, "finished_at": 3.0}
+    delivery = {
+        "id": 7,
+        "state": "rolled_back",
+        "application": "argocd/agent-task-service",
+        "revision": "4f2a9c1d",
+    }
+    delivery |= {"reason": "not ready in time", "committed_at": None, "created_at": 1.0, "ended_at": 2.0}
+    out = Console(width=width, record=True, file=io.StringIO())
+    out.print(runs_table([run], narrow=width < NARROW))
+    out.print(deliveries_table([delivery], narrow=width < NARROW))
+    text = out.export_text()
+    assert "…" not in text
+    for whole in ("12", "✗ failure", "4f2a9c1", "✗ rolled back"):
+        assert whole in text
+    assert "not" in text
