@@ -180,15 +180,16 @@ class Watch:
 @pytest.mark.parametrize("bench", ["podman"], indirect=True)
 async def test_events_resync_when_the_engines_stream_breaks(bench: Bench) -> None:
     watch = Watch(bench.engine.events(bench.labels))
-    await watch.until(lambda: len(watch.seen) == 1)
-    for pid in _children("events", f"label=windlass.test/bench={bench.token}"):
+    following = ("events", f"label=windlass.test/bench={bench.token}")
+    await watch.until(lambda: _children(*following) != [])
+    for pid in _children(*following):
         os.kill(pid, signal.SIGKILL)
     await watch.until(lambda: [e.kind for e in watch.seen] == ["resync", "resync"])
     await bench.engine.run(bench.spec("ends"))
     await watch.until(lambda: any(e.kind == "exited" for e in watch.seen))
     await watch.close()
     await asyncio.sleep(0.2)
-    assert _children("events", f"label=windlass.test/bench={bench.token}") == []
+    assert _children(*following) == []
 
 
 def _children(*words: str) -> list[int]:

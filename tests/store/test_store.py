@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from windlass.store import Store, Transaction, UnknownQueryError
+from windlass.store import Store, Transaction, UnknownQueryError, database
 from windlass.store.database import check
+from windlass.store.queries import migrations, statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,3 +96,54 @@ async def test_a_constraint_error_reaches_the_caller_and_the_writer_lives_on(sto
     with pytest.raises(sqlite3.IntegrityError):
         await store.transact(work)
     await store.transact(lambda tx: tx.record("a", "b"))
+
+
+OPENS = """
+import pathlib, sys
+from windlass.store import Store
+sys.stdin.read(1)
+store = Store(pathlib.Path(sys.argv[1]))
+store.transact_sync(lambda tx: tx.record("opened", "x"))
+store.close()
+"""
+
+
+def test_processes_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "w.db"
+    several = [
+        subprocess.Popen([sys.executable, "-c", OPENS, path], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(5)
+    ]
+    time.sleep(1)
+    for process in several:
+        assert process.stdin is not None
+        process.stdin.write(b"x")
+        process.stdin.flush()
+    ended = [(process.communicate(timeout=60)[1], process.returncode) for process in several]
+    assert [code for _, code in ended] == [0] * 5, ended
+    store = Store(path)
+    assert len(store.read_sync("ledger.since", id=0, limit=9)) == 5
+    store.close()
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "w.db"
+    good = migrations()
+    monkeypatch.setattr(
+        database, "migrations", lambda: [*good, ("9999_bad", "CREATE TABLE a (b); nonsense;")]
+    )
+    with pytest.raises(sqlite3.OperationalError, match="nonsense"):
+        Store(path)
+    monkeypatch.undo()
+    store = Store(path)
+    assert store.read_sync("ledger.since", id=0, limit=9) == []
+    store.close()
+
+
+def test_a_script_is_cut_where_its_statements_end() -> None:
+    trigger = "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  UPDATE a SET b = ';';\nEND;"
+    script = f"-- one; two\nCREATE TABLE a (b);\n{trigger}\n-- the end\n"
+    cut = [part.strip() for part in statements(script)]
+    assert cut == ["-- one; two\nCREATE TABLE a (b);", trigger, "-- the end"]

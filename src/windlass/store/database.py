@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from windlass.store.feed import Entry, Feed
-from windlass.store.queries import migrations, queries
+from windlass.store.queries import migrations, queries, statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 T = TypeVar("T")
 READERS = 4
+BUSY = 30.0
+"""Seconds to wait for another process that holds the file."""
 
 
 class StoreError(Exception):
@@ -37,12 +39,26 @@ def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY)
     connection.row_factory = _row
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. SQLite does not wait for others in this one statement, so we do."""
+    until = time.monotonic() + BUSY
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def _run(connection: sqlite3.Connection, name: str, params: Row) -> list[Row]:
@@ -110,14 +126,21 @@ class Store:
         self._thread.start()
 
     def _migrate(self) -> None:
-        self._writer.execute(
-            "CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, at REAL NOT NULL)"
-        )
-        done = {row["name"] for row in self._writer.execute("SELECT name FROM migrations")}
-        for name, script in migrations():
-            if name not in done:
-                stamp = f"INSERT INTO migrations VALUES ('{name}', {time.time()})"  # noqa: S608 our own file's name
-                self._writer.executescript(f"BEGIN IMMEDIATE;\n{script};\n{stamp};\nCOMMIT;")
+        """Apply what is missing, all or nothing. Who opens the same file meanwhile waits and finds it done."""
+        run = self._writer.execute
+        run("BEGIN IMMEDIATE")
+        try:
+            run("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, at REAL NOT NULL)")
+            done = {row["name"] for row in run("SELECT name FROM migrations")}
+            for name, script in migrations():
+                if name not in done:
+                    for statement in statements(script):
+                        run(statement)
+                    run("INSERT INTO migrations VALUES (?, ?)", (name, time.time()))
+        except BaseException:
+            run("ROLLBACK")
+            raise
+        run("COMMIT")
 
     def _write(self) -> None:
         while (job := self._work.get()) is not None:
