@@ -256,7 +256,7 @@ def zombie(pid: int) -> bool:
 
 def test_a_spare_that_is_let_go_ends(tmp_path: Path) -> None:
     code = (
-        "import os, socket, sys; from pathlib import Path; from windlass.runner.zygote import Spare\n"
+        "import os, socket, sys; from pathlib import Path; from windlass.runner.spare import Spare\n"
         "listener = socket.socket(socket.AF_UNIX); listener.bind(sys.argv[1]); listener.listen()\n"
         "spare = Spare(listener, Path(sys.argv[1]).parent); spare.replace(); print(os.waitpid(-1, 0)[1])"
     )
