@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from registry.conftest import Serving
@@ -103,6 +104,37 @@ async def test_an_upload_that_breaks_off_goes_on_from_where_it_was(serving: Serv
         assert (await client.patch(where, content=content[start:], headers=headers)).status_code == 202
         done = await client.put(f"{where}?digest={digest_of(content)}")
         assert done.status_code == 201
+
+
+async def test_an_upload_left_alone_goes_and_one_that_goes_on_stays(serving: Serving) -> None:
+    rest = anyio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"a" * 1000
+        await rest.wait()
+        yield b"b" * 1000
+
+    async with serving.client() as client:
+        idle = (await client.post("/v2/acme/x/blobs/uploads/")).headers["location"]
+        busy = (await client.post("/v2/acme/x/blobs/uploads/")).headers["location"]
+        answers = []
+
+        async def patch() -> None:
+            answers.append(await client.patch(busy, content=slow()))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(patch)
+            with anyio.fail_after(5):
+                while not serving.registry.blobs.find("acme/x", busy.rpartition("/")[2]).lock.locked():
+                    await anyio.sleep(0.01)
+            await age(serving, 7200)
+            assert (await serving.registry.collect(grace=3600)).uploads == 1
+            rest.set()
+        assert answers[0].status_code == 202
+        assert (await client.get(busy)).headers["range"] == "0-1999"
+        gone = await client.patch(idle, content=b"x")
+        assert gone.status_code == 404
+        assert "Begin again" in gone.text
 
 
 async def test_two_writers_do_not_mix(serving: Serving) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -36,12 +37,12 @@ class DiskFullError(RefusedError):
 class Upload:
     """A blob on its way in. What has arrived is on disk and outlives the server; one request writes at a time."""
 
-    def __init__(self, folder: Path, repository: str) -> None:
+    def __init__(self, folder: Path, repository: str, size: int = 0) -> None:
         self.id = folder.name
         self.repository = repository
         self.lock = anyio.Lock()
         self.path = folder / "data"
-        self.size = self.path.stat().st_size
+        self.size = size
         self._hash = hashlib.sha256()
         self._hashed = 0
 
@@ -87,23 +88,28 @@ class Blobs:
             )
         return self._root / "blobs" / "sha256" / digits[:2] / digits
 
-    def _begin(self, repository: str) -> Upload:
+    async def begin(self, repository: str) -> Upload:
+        """Start an upload."""
+        upload = Upload(self._uploads / uuid4().hex, repository)
+        self._remember(upload)
+        async with upload.lock:  # a sweep must not take it for one that was left alone
+            try:
+                await anyio.to_thread.run_sync(self._make_room, upload)
+            except BaseException:
+                self._open.pop(upload.id, None)
+                raise
+        return upload
+
+    def _make_room(self, upload: Upload) -> None:
         self._uploads.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(self._uploads).free < self._min_free:
             raise DiskFullError(
                 f"Less than {self._min_free >> 20} MiB are free on the registry's disk. Delete images, collect garbage."
             )
-        folder = self._uploads / uuid4().hex
+        folder = upload.path.parent
         folder.mkdir()
-        (folder / "repository").write_text(repository, encoding="utf-8")
-        (folder / "data").touch()
-        return Upload(folder, repository)
-
-    async def begin(self, repository: str) -> Upload:
-        """Start an upload."""
-        upload = await anyio.to_thread.run_sync(self._begin, repository)
-        self._remember(upload)
-        return upload
+        (folder / "repository").write_text(upload.repository, encoding="utf-8")
+        upload.path.touch()
 
     def _remember(self, upload: Upload) -> None:
         """Keep an upload's hash in memory; of too many the oldest idle one is read from disk when it goes on."""
@@ -114,14 +120,19 @@ class Blobs:
 
     def find(self, repository: str, upload_id: str) -> Upload:
         """Return an upload under way in this repository, also one from before a restart."""
+        upload = self._known(upload_id)
+        if upload is None or upload.repository != repository:
+            raise UploadUnknownError("No such upload is under way. Begin again with POST …/blobs/uploads/.")
+        return upload
+
+    def _known(self, upload_id: str) -> Upload | None:
         upload = self._open.get(upload_id)
         if upload is None and len(upload_id) == 32 and HEX.issuperset(upload_id):
             folder = self._uploads / upload_id
-            if (folder / "data").exists():
-                upload = Upload(folder, (folder / "repository").read_text(encoding="utf-8"))
+            with suppress(FileNotFoundError):
+                size = (folder / "data").stat().st_size
+                upload = Upload(folder, (folder / "repository").read_text(encoding="utf-8"), size)
                 self._remember(upload)
-        if upload is None or upload.repository != repository:
-            raise UploadUnknownError("No such upload is under way. Begin again with POST …/blobs/uploads/.")
         return upload
 
     async def extend(self, upload: Upload, chunks: AsyncIterator[bytes]) -> None:
@@ -183,16 +194,30 @@ class Blobs:
     def _files(self) -> Iterator[Path]:
         yield from (self._root / "blobs" / "sha256").glob("*/*")
 
-    def sweep_uploads(self, before: float) -> int:
-        """Delete uploads to which nothing came since `before`. Blocks."""
+    async def sweep_uploads(self, before: float) -> int:
+        """Delete uploads to which nothing came since `before`, and say how many. One that goes on just now stays."""
         count = 0
-        for data in self._uploads.glob("*/data"):
-            upload = self._open.get(data.parent.name)
-            if data.stat().st_mtime < before and not (upload and upload.lock.locked()):
-                self._open.pop(data.parent.name, None)
-                shutil.rmtree(data.parent, ignore_errors=True)
-                count += 1
+        for upload_id in await anyio.to_thread.run_sync(self._left_alone, before):
+            upload = self._known(upload_id)
+            if upload is None or upload.lock.locked():
+                continue
+            async with upload.lock:
+                if _young(upload.path, before):
+                    continue
+                await self.drop(upload)
+            count += 1
         return count
+
+    def _left_alone(self, before: float) -> list[str]:
+        return [data.parent.name for data in self._uploads.glob("*/data") if not _young(data, before)]
+
+
+def _young(path: Path, before: float) -> bool:
+    """Whether something came since `before`; what has gone meanwhile became a blob, or was cancelled."""
+    try:
+        return path.stat().st_mtime >= before
+    except FileNotFoundError:
+        return True
 
 
 def _sync(source: Path, target: Path) -> None:

@@ -207,7 +207,7 @@ class Registry:
         Safe beside pushes: a blob that was uploaded, mounted or asked for within `grace` stays.
         """
         before = time.time() - grace
-        uploads = await anyio.to_thread.run_sync(self.blobs.sweep_uploads, before)
+        uploads = await self.blobs.sweep_uploads(before)
         async with self.blobs.lock:
             await self._store.transact(lambda tx: tx.run("registry.drop_unneeded", before=before))
             known = {row["digest"] for row in await self._store.read("registry.digests")}
