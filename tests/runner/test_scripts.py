@@ -61,7 +61,6 @@ def test_a_script_has_the_toolkit_and_speaks_for_the_job(host_forge: Forge) -> N
     assert "Unhandled error: Error: boom" in ran.log(6)
 
 
-@pytest.mark.skipif(not shutil.which("uv"), reason="no uv here")
 def test_ruff_is_brought_and_its_findings_are_annotated(host_forge: Forge) -> None:
     ran = tried(
         host_forge.run(
