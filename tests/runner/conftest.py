@@ -198,9 +198,11 @@ def ask(zygote: Path, directory: Path, payload: str) -> int:
 
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="wl-zygote-") as directory:
+    with tempfile.TemporaryDirectory(prefix="wl-zygote-") as data:
+        run = Path(data, "run")  # what is beside it is the fork server's too, and no other's
+        run.mkdir()
         child = subprocess.Popen(
-            [sys.executable, "-m", "windlass.runner.zygote", directory],
+            [sys.executable, "-m", "windlass.runner.zygote", str(run)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "WINDLASS_TEST_MARK": "zygote"},
@@ -208,7 +210,7 @@ def zygote() -> Iterator[Path]:
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
-        yield Path(directory) / "zygote.sock"
+        yield run / "zygote.sock"
         child.stdin.close()
         child.wait(timeout=10)
         child.stdout.close()

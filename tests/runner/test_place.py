@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -87,6 +88,19 @@ def test_one_that_was_killed_is_made_again(spec: JobSpec, ahead: Ahead) -> None:
     assert not ahead._sandbox._left()
     waiting.child.kill()
     waiting.child.wait()
+    place = open_place(spec, ahead)
+    assert isinstance(place, Place)
+    assert run(place, "true") == 0
+    place.close()
+
+
+def test_one_whose_directory_somebody_removed_is_made_again(
+    sandboxed: Forge, spec: JobSpec, ahead: Ahead
+) -> None:
+    assert ahead._sandbox is not None
+    assert ahead._sandbox._helper is not None
+    os.kill(ahead._sandbox._helper._pid, signal.SIGKILL)
+    shutil.rmtree(sandboxed.data / AHEAD)
     place = open_place(spec, ahead)
     assert isinstance(place, Place)
     assert run(place, "true") == 0

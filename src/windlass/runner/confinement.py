@@ -196,8 +196,10 @@ class BubblewrapSandbox:
 
     def _complaint(self) -> str:
         time.sleep(0.05)  # its last words may be on their way
-        text = (self._job / "sandbox.log").read_text(errors="replace").strip()
-        return text[-2000:] or "no reason given"
+        with suppress(OSError):
+            if text := (self._job / "sandbox.log").read_text(errors="replace").strip():
+                return text[-2000:]
+        return "no reason given"
 
 
 def _line(descriptor: int) -> bytes:
