@@ -238,6 +238,14 @@ def test_lines_are_cut_from_chunks() -> None:
     assert sink.text == "one\ntwo\nthree\nother\nfour"
 
 
+def test_what_is_kept_for_an_error_has_no_colours() -> None:
+    lines: list[str] = []
+    sink = LineSink(lines.append)
+    sink(2, b"\x1b[91mERROR: no uv\n\x1b[0m\n")
+    assert lines == ["\x1b[91mERROR: no uv", "\x1b[0m"]
+    assert sink.text == "ERROR: no uv"
+
+
 async def test_choosing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (await choose_engine("fake")).name == "fake"
     with pytest.raises(EngineUnavailableError, match="auto, docker, podman, fake"):

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from windlass.engine.cli import Tool
 from windlass.engine.cli.limits import HostLimits
 from windlass.images import BuildRequest, argv
+from windlass.images.build import what_helps
 
 LIMITS = HostLimits(20000, 32768)
 PODMAN = Tool("podman", "podman", LIMITS, ("--runtime", "runc"))
@@ -72,3 +75,17 @@ def test_the_flags_that_show_aids_to_run() -> None:
         "--mount=type=secret,id=windlass-aid-ca.pem,target=/dev/windlass/ca.pem,mode=0444",
         "--mount=type=secret,id=windlass-aid-pip-pip.conf,target=/dev/windlass/pip/pip.conf,mode=0444",
     ]
+
+
+@pytest.mark.parametrize(
+    ("output", "unaided", "helps"),
+    [
+        ("dial tcp 1.2.3.4:443: connection refused", False, "out of reach"),
+        ("SSLError: certificate verify failed", False, "set SSL_CERT_FILE"),
+        ("SSLError: certificate verify failed", True, "install docker-buildx"),
+        ("write: no space left on device", False, "free disk space"),
+        ("boom", False, "names the step"),
+    ],
+)
+def test_what_helps_follows_from_the_output(output: str, unaided: bool, helps: str) -> None:
+    assert helps in what_helps(output, unaided=unaided)

@@ -86,8 +86,8 @@ async def build(
     counter = _Counter(on_line)
     with tempfile.TemporaryDirectory(prefix="windlass-build-") as scratch, engine.auth(auth_file) as auth:
         plan = await _plan(engine, request, dockerfile, Path(scratch), auth)
-        for note in plan.notes:
-            on_line(note)
+        if plan.unaided:
+            on_line(_NO_BUILDKIT)
         try:
             identity = await persist(lambda: _execute(plan, counter, timeout), on_line)
         except BuildError as error:
@@ -107,7 +107,8 @@ async def build(
 class _Plan:
     command: Command
     iid_file: Path
-    notes: tuple[str, ...] = ()
+    unaided: bool = False
+    """Whether RUN goes without what this machine would lend it, as this docker cannot show it."""
 
 
 class _Counter:
@@ -137,14 +138,11 @@ async def _plan(
             paths = replace(paths, runtime=write_shim(scratch, help_, runtime))
         return _Plan(argv.podman(engine.tool, request, paths, auth_file=auth), paths.iid_file)
     kind = await buildkit(engine)
-    notes: tuple[str, ...] = ()
     if help_.files and kind:
         paths = _rewritten(request, dockerfile, scratch, help_, paths)
-    elif help_.files:
-        notes = (_NO_BUILDKIT,)
     proxies = tuple(name for name in argv.PROXIES if os.environ.get(name))
     command = argv.docker(engine.tool, request, paths, buildkit=kind, auth_file=auth, proxies=proxies)
-    return _Plan(command, paths.iid_file, notes)
+    return _Plan(command, paths.iid_file, unaided=bool(help_.files) and not kind)
 
 
 def _rewritten(
@@ -196,14 +194,18 @@ async def _execute(plan: _Plan, counter: _Counter, timeout: float) -> str:
     if done.returncode:
         lines = tuple(sink.text.splitlines()[-40:])
         reason = next((line for line in reversed(lines) if re.search("error", line, re.IGNORECASE)), "")
-        raise BuildError(f"The build failed. {reason}".strip(), lines=lines, remedy=_remedy(sink.text))
+        remedy = what_helps(sink.text, unaided=plan.unaided)
+        raise BuildError(f"The build failed. {reason}".strip(), lines=lines, remedy=remedy)
     return plan.iid_file.read_text(encoding="ascii").strip()
 
 
-def _remedy(output: str) -> str:
+def what_helps(output: str, *, unaided: bool = False) -> str:
+    """Return what helps against what the output of a failed build tells of; `unaided`: see `_Plan`."""
     if _OUT_OF_REACH.search(output):
         return "a base image or a download is out of reach: see the network, or map its registry to a mirror"
     if re.search(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|unknown authority", output):
+        if unaided:
+            return "install docker-buildx: with it builds are given this network's CA bundle"
         return "set SSL_CERT_FILE for the server to this network's CA bundle; builds are given it"
     if re.search(r"no space left", output, re.IGNORECASE):
         return "free disk space (podman system prune)"

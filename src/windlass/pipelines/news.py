@@ -74,7 +74,8 @@ class Teller:
         spent = (
             f"  {duration(job.finished_at - job.started_at)}" if job.started_at and job.finished_at else ""
         )
-        why = f"  {job.reason.text}" if job.reason and job.conclusion != "success" else ""
+        reason = job.reason.text.partition("\n")[0] if job.reason and job.conclusion != "success" else ""
+        why = f"  {reason}" if reason else ""
         return f"{mark} {prefix}{job.name}{spent}{why}"
 
     def foot(self, run: Run, error: FirstError | None, seconds: float) -> list[str]:

@@ -220,10 +220,8 @@ class Story:
     def _expect(self, sha: str, state: str) -> dict[str, Any]:
         chain: dict[str, Any] = await_settled(self.client, sha)
         if chain["state"] != state:
-            why = [found["first_error"] for found in chain["runs"] if found["first_error"]]
-            why += [found["delivery"]["reason"] for found in chain["deliveries"]]
             raise DemoError(
-                f"commit {sha[:7]} is {chain['state']}, expected {state}: {why}\n  {chain['url']}"
+                "\n".join([f"commit {sha[:7]} is {chain['state']}, expected {state}", *_why(chain)])
             )
         return chain
 
@@ -249,3 +247,11 @@ class Story:
             raise DemoError(f"{name}: {bad}")
         figures = f"{seen.answers} answers at {seen.rate:.0f}/s, none bad, slowest {seen.slowest:.2f} s"
         self.stage.said(f"users meanwhile: {figures}")
+
+
+def _why(chain: dict[str, Any]) -> list[str]:
+    """Say what a commit's runs and deliveries stumbled over, and where all of it is to be seen."""
+    errors = [found["first_error"] for found in chain["runs"] if found["first_error"]]
+    said = [f"{error['job_name']}: {error['message']}" for error in errors]
+    said += [found["delivery"]["reason"] for found in chain["deliveries"] if found["delivery"]["reason"]]
+    return [f"  {line}" for line in (*said, chain["url"])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from windlass.engine.port import Stream
 
 log = structlog.get_logger()
+
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 FRESH = 600.0
 """Seconds after which the event stream is opened anew, so that one that has gone deaf does no lasting harm."""
@@ -102,7 +105,7 @@ def refused(complaint: str) -> bool:
 
 
 class LineSink:
-    """Cuts output into lines for `on_line`, and keeps the last of them for an error message."""
+    """Cuts output into lines for `on_line`, and keeps the last of them, without colours, for an error message."""
 
     def __init__(self, on_line: Callable[[str], None] | None) -> None:
         self._on_line = on_line
@@ -131,6 +134,7 @@ class LineSink:
         text = line.decode(errors="replace").rstrip()
         if not text:
             return
-        self._kept = [*self._kept[-199:], text]
+        if plain := _COLOUR.sub("", text).rstrip():
+            self._kept = [*self._kept[-199:], plain]
         if self._on_line:
             self._on_line(text)
