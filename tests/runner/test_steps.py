@@ -346,3 +346,18 @@ def test_the_workspace_is_deleted_and_the_record_stays(forge: Forge) -> None:
         time.sleep(0.01)
     assert {"events.jsonl", "log", "spec.json"} <= set(left)
     assert not {"work", "home", "temp", "files"} & set(left)
+
+
+@pytest.mark.parametrize(
+    ("step", "shown"),
+    [
+        ({"run": "echo '${{ toJSON(github.event) }}'\ntrue"}, "Run echo '{"),
+        ({"name": "Deploy\n  to ${{ github.ref_name }}\n", "run": "true"}, "Deploy"),
+        ({"name": "\n  at ${{ github.ref_name }}\n", "run": "true"}, "at main"),
+    ],
+)
+def test_a_step_s_name_is_one_line_whatever_its_expressions_come_to(
+    host_forge: Forge, step: dict[str, str], shown: str
+) -> None:
+    ran = host_forge.run(step, contexts={"github": {"event": {"a": {"b": "c"}}}})
+    assert ran.of("step.started", step=1)[0]["name"] == shown

@@ -95,11 +95,12 @@ def concluded(state: JobState, step: Planned, result: Result) -> Result:
 
 
 def step_name(state: JobState, step: Planned) -> str:
-    """Return the step's name with its expressions evaluated, as far as they can be."""
+    """Return the step's name with its expressions evaluated, as far as they can be: one line, as on GitHub."""
     try:
-        return state.text(step.name, state.scope())
+        name = state.text(step.name, state.scope())
     except ExpressionError:
-        return step.name
+        name = step.name
+    return next(iter(name.strip().splitlines()), "")
 
 
 def execute_pre(state: JobState, step: Planned, run: StepRun) -> Result:
