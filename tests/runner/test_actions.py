@@ -234,9 +234,11 @@ def test_caches(forge: Forge, server: Server) -> None:
         "id": "c",
         "with": {"path": "~/.stuff\nlocal", "key": "k-1", "restore-keys": "k-"},
     }
-    first = forge.run(step, {"run": "mkdir -p ~/.stuff local; echo 1 > ~/.stuff/a; echo 2 > local/b"})
+    make = {"run": "mkdir -p ~/.stuff local; echo 1 > ~/.stuff/a; echo 2 > local/b"}
+    first = forge.run(step, {"if": "${{ !steps.c.outputs.cache-hit }}", **make})
     assert first.conclusion == "success", first.everything
-    assert first.step(1)["outputs"]["cache-hit"] == "false"
+    assert first.step(1)["outputs"] == {"cache-primary-key": "k-1"}
+    assert first.step(2)["outcome"] == "success"
     second = forge.run(step, {"run": "cat ~/.stuff/a local/b"})
     if forge.isolation == "bubblewrap":  # on the host the home of each job has another path
         assert second.printed(2) == "1\n2\n", second.everything

@@ -25,7 +25,7 @@ _CHUNK = Input("upload-chunk-size", "entries are sent in one piece", honour="yes
 _ANY_OS = Input("enableCrossOsArchive", "there is one system only", "false", honour="yes")
 _HIT = MappingProxyType(
     {
-        "cache-hit": "true where the entry has exactly the key",
+        "cache-hit": "true where the entry has exactly the key, false where one was found by a restore key, else empty",
         "cache-primary-key": "the key",
         "cache-matched-key": "the key of the entry that was found",
     }
@@ -42,7 +42,6 @@ def restore(run: ActionRun) -> bool:
     paths, key = run.lines("path"), _key(run)
     keys = [key, *run.lines("restore-keys")][:10]
     run.output("cache-primary-key", key)
-    run.output("cache-hit", "false")
     try:
         found = run.api.find_cache(keys, version(paths))
     except JobApiError as error:
