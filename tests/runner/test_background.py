@@ -83,9 +83,9 @@ def test_a_failure_counts_when_it_is_waited_for(forge: Forge) -> None:
     ran = forge.run(
         background("touch failed; exit 3", "bad", name="bad"),
         {"run": "until test -e failed; do sleep 0.02; done; sleep 0.1", "name": "still"},
-        {"id": "__wait", "wait": ["bad"], "name": "Wait"},
+        {"id": "held", "wait": ["bad"], "name": "Wait"},
         {"run": "echo never", "name": "skipped"},
-        {"run": "echo ${{ steps.bad.outcome }} ${{ steps.__wait.outcome }}", "if": "always()"},
+        {"run": "echo ${{ steps.bad.outcome }} ${{ steps.held.outcome }}", "if": "always()"},
     )
     steps = names(ran)
     assert ran.conclusion == "failure"

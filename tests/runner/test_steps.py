@@ -361,3 +361,12 @@ def test_a_step_s_name_is_one_line_whatever_its_expressions_come_to(
 ) -> None:
     ran = host_forge.run(step, contexts={"github": {"event": {"a": {"b": "c"}}}})
     assert ran.of("step.started", step=1)[0]["name"] == shown
+
+
+def test_only_steps_with_an_id_of_their_own_are_in_the_context(host_forge: Forge) -> None:
+    ran = host_forge.run(
+        {"id": "__run", "run": "exit 1", "continue-on-error": "true"},
+        {"id": "named", "run": "true"},
+        {"run": "echo '${{ toJSON(steps.*.outcome) }}' ${{ contains(steps.*.outcome, 'failure') }}"},
+    )
+    assert ran.printed(3).split() == ["[", '"success"', "]", "false"]

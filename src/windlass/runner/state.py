@@ -176,12 +176,12 @@ class JobState:
             "github": github if github is not None else self.github,
             "env": dict(env) if env is not None else self.variables(),
             "job": {"status": self._job_status(), **(given.get("job") or {}), **self.job},
-            "steps": self.steps,
+            "steps": self._named_steps(),
             "runner": self.runner,
             "secrets": {**self.secrets, "GITHUB_TOKEN": token, "github_token": token},
         }
         if self.frame is not None:
-            own = {"inputs": self.frame.inputs, "env": contexts["env"], "steps": self.steps}
+            own = {name: contexts[name] for name in ("env", "steps")} | {"inputs": self.frame.inputs}
             contexts = {name: contexts[name] for name in IN_ACTIONS} | own
         root = self.paths.workspace.host
         functions = {
@@ -189,6 +189,10 @@ class JobState:
             "hashFiles": lambda *patterns: hash_files(root, map(str, patterns)),
         }
         return Scope(contexts, functions)
+
+    def _named_steps(self) -> dict[str, dict[str, Any]]:
+        """Return the `steps` context: as on GitHub, a step to which the file gives no `id` is not in it."""
+        return {name: step for name, step in self.steps.items() if not name.startswith("__")}
 
     def _job_status(self) -> str:
         return self.frame.caller._job_status() if self.frame else self.status  # noqa: SLF001 - the same class
