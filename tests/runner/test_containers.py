@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ports import free_block
 from windlass.engine import Port
 from windlass.runner.errors import StepError
 from windlass.runner.inside_container import exports
@@ -227,6 +231,39 @@ def test_what_a_killed_runner_leaves_is_removed(host_forge: Forge, shell_image: 
     while left(ran):
         assert time.monotonic() < until
         time.sleep(0.2)
+
+
+@podman
+def test_what_a_killed_run_without_a_server_left_is_removed_before_the_next_begins(
+    tmp_path: Path, shell_image: str
+) -> None:
+    port = free_block(1)[0]
+    text = {"web": service(shell_image, ports=[f"{port}:8000"])}
+    workflows = tmp_path / "app" / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    for name, run in (("slow", "echo begun; sleep 60"), ("quick", "true")):
+        job = {"runs-on": "ubuntu-latest", "services": text, "steps": [{"run": run}]}
+        (workflows / f"{name}.yml").write_text(json.dumps({"on": "workflow_dispatch", "jobs": {name: job}}))
+    command = [sys.executable, "-m", "windlass", "run", "-C", str(tmp_path / "app"), "--plain"]
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with subprocess.Popen([*command, "slow"], env=env, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout
+        assert any("| begun" in line for line in killed.stdout)
+        killed.kill()
+    (made,) = (tmp_path / "cache/windlass/run/runs").iterdir()
+    assert made_for(made)
+    # which could not have the port otherwise
+    ended = subprocess.run([*command, "quick"], env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
+    assert made_for(made) == ""
+
+
+def made_for(run: Path) -> str:
+    chosen = f"label=windlass.dev/server={socket.gethostname()}:{run.resolve()}"
+    listed = (["ps", "-aq"], ["network", "ls", "-q"])
+    return "".join(
+        subprocess.check_output(["podman", *words, "--filter", chosen], text=True) for words in listed
+    )
 
 
 def test_variables_are_told_to_the_shell_of_the_container_word_for_word() -> None:

@@ -15,7 +15,7 @@ from windlass.engine.references import ReferenceSyntaxError, parse_reference
 from windlass.runner.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from windlass.engine import ContainerSpec, Engine
     from windlass.runner.state import JobState
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 JOB = "windlass.dev/job"
 RUNNER = "windlass.dev/runner"
 SERVER = "windlass.dev/server"
-NETWORK = "windlass.dev/job-network"
 _CERTIFICATES = (
     "SSL_CERT_FILE",
     "REQUESTS_CA_BUNDLE",
@@ -113,32 +112,36 @@ def certificate_mounts(env: dict[str, str]) -> list[Mount]:
     return [Mount(path, path, read_only=True) for path in paths if path and Path(path).is_file()]
 
 
-def sweep(data: Path, runner: str = "") -> None:
+def sweep(data: Path, runner: str = "", *, over: bool = False) -> None:
     """Remove the containers and networks of a runner that was killed; for "", of all of this server that are gone.
 
-    `data` is the data directory: what other servers made in the same engine is theirs. Where there is no engine
-    nothing is to be removed. Takes up to some seconds.
+    `data` is the data directory: what other servers made in the same engine is theirs. `over` says that all of its
+    runners have been ended. Where there is no engine nothing is to be removed. Takes up to some seconds.
     """
     import asyncio
 
-    asyncio.run(_sweep({RUNNER: runner} if runner else {SERVER: server(data), RUNNER: ""}))
+    asyncio.run(_sweep({RUNNER: runner} if runner else {SERVER: server(data), RUNNER: ""}, over=over))
 
 
-async def _sweep(chosen: dict[str, str]) -> None:
+async def _sweep(chosen: dict[str, str], *, over: bool) -> None:
     from windlass.engine.choose import choose_engine, detect
 
     here = f"{socket.gethostname()}:"  # what runs elsewhere has process numbers of its own
+
+    def is_left(marks: Mapping[str, str]) -> bool:
+        return marks.get(SERVER, "").startswith(here) and (over or not _alive(marks[RUNNER]))
+
     for found in await detect():
         if not found.usable:
             continue
         with contextlib.suppress(EngineError):
             engine = await choose_engine(found.name)
             for container in await engine.list(chosen):
-                marks = container.labels
-                if marks.get(SERVER, "").startswith(here) and not _alive(marks[RUNNER]):
+                if is_left(container.labels):
                     await engine.remove(container.id)
-                    if network := marks.get(NETWORK):
-                        await engine.network_remove(network)
+            for network in await engine.networks(chosen):
+                if is_left(network.labels):
+                    await engine.network_remove(network.name)
             await engine.aclose()
 
 

@@ -15,7 +15,7 @@ from windlass.engine import ContainerSpec, EngineError, Mount
 from windlass.engine.references import ReferenceSyntaxError, parse_reference
 from windlass.runner.actions.container import container_variables
 from windlass.runner.actions.docker import write_credentials
-from windlass.runner.containers import NETWORK, certificate_mounts, have_image, labels, name_for, open_engine
+from windlass.runner.containers import certificate_mounts, have_image, labels, name_for, open_engine
 from windlass.runner.errors import CancelledError, PathError, StepError
 from windlass.runner.inside_container import ContainerSandbox
 from windlass.runner.wanted import Wanted, wanted
@@ -126,10 +126,9 @@ class Surroundings:
 
     def _spec(self, name: str, one: Wanted, network: str, own: list[Mount] | None = None) -> ContainerSpec:
         """Return a service's container or, with mounts of its `own`, the one that steps run in."""
-        job = self._state.spec.id
-        marks = {**labels(self._state.spec), **({NETWORK: self._network} if self._network else {})}
         return ContainerSpec(
-            name=name_for(job, name), image=one.image, env=one.env, labels=marks, ports=one.ports, network=network,
+            name=name_for(self._state.spec.id, name), image=one.image, env=one.env, labels=labels(self._state.spec),
+            ports=one.ports, network=network,
             mounts=(*(own or ()), *self._volumes(name, one)), aliases=() if own else (name,), hostname=one.hostname,
             entrypoint=_IDLE if own else one.entrypoint, command=None if own else one.command,
             memory=one.memory, cpus=one.cpus, user="" if own else one.user, workdir=one.workdir, init=one.init,

@@ -77,22 +77,31 @@ def open_folders(home: Path) -> Folders:
     return Folders(shared, run, lock)
 
 
-def forget_old(runs: Path, keep: int = KEEP) -> list[Path]:
-    """Delete all but the newest runs that are over. Returns what is left of runs that could not tidy up.
-
-    A run that is going on holds its lock.
-    """
-    over = [path for path in sorted(runs.iterdir()) if _is_over(path)] if runs.is_dir() else []
-    killed = [path for path in over if (path / "run").exists()]
+def forget_old(runs: Path, keep: int = KEEP) -> None:
+    """Delete all but the newest runs that are over."""
+    over = _over(runs)
     for path in over[:-keep] if keep else over:
-        if path not in killed:
+        if not _is_untidy(path):
             _remove(path)
-    return killed
+
+
+def killed(runs: Path) -> list[Path]:
+    """Return what is left of runs that could not tidy up."""
+    return [path for path in _over(runs) if _is_untidy(path)]
 
 
 def settle(run: Path) -> None:
     """Take note that a run that was killed has nothing left to end."""
     _remove(run / "run")
+
+
+def _over(runs: Path) -> list[Path]:
+    """Return the runs that are over, the oldest first. One that is going on holds its lock."""
+    return [path for path in sorted(runs.iterdir()) if _is_over(path)] if runs.is_dir() else []
+
+
+def _is_untidy(path: Path) -> bool:
+    return (path / "run").exists()
 
 
 def _is_over(path: Path) -> bool:

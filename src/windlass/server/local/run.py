@@ -18,7 +18,7 @@ from windlass.server.local.checkout import git, look, sources
 from windlass.server.local.choose import Choice, File, Wish, choose, read
 from windlass.server.local.errors import LocalError
 from windlass.server.local.events import base_of, build, known
-from windlass.server.local.folders import open_folders
+from windlass.server.local.folders import forget_old, killed, open_folders
 from windlass.server.local.machine import how
 from windlass.server.local.snapshot import changed_between, take
 from windlass.server.local.unpacking import check, unpack
@@ -128,6 +128,7 @@ async def run(
     folders = begun.folders
     zygote = ZygoteClient(folders.run / "run", begun.fork_server)
     ended: list[str] = []
+    await anyio.to_thread.run_sync(_end_killed, folders.runs)
 
     def hear(event: Event) -> None:
         if event["kind"] == "run.finished":
@@ -149,7 +150,7 @@ async def run(
     finally:
         with anyio.CancelScope(shield=True):
             await zygote.close()
-            await anyio.to_thread.run_sync(_clear, folders.runs)
+            await anyio.to_thread.run_sync(forget_old, folders.runs)
     return _conclusion(ended), cancelling.asked > 0
 
 
@@ -213,10 +214,12 @@ def _told(found: Found, ready: Ready, folders: Folders, options: Options) -> Eve
     }
 
 
-def _clear(runs: Path) -> None:
-    from windlass.server.local.leftovers import clear
+def _end_killed(runs: Path) -> None:
+    """End what killed runs left, before anything starts: their services may hold ports that this run needs."""
+    if left := killed(runs):
+        from windlass.server.local.leftovers import end_all
 
-    clear(runs)
+        end_all(left)
 
 
 def _conclusion(ended: list[str]) -> str:
