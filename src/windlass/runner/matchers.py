@@ -127,12 +127,12 @@ class FirstErrors:
             self._places.append(Finding(message[:2000], file=file, line=line, column=column))
 
     def _telling(self) -> list[Finding]:
-        said = _without_header(self._tail)
+        said = without_header(self._tail)
         telling = [line.strip() for line in said if _TELLING.search(line[:_LINE_LIMIT])]
         return [Finding(telling[0][:500])] if telling else []
 
 
-def _without_header(lines: list[str]) -> list[str]:
+def without_header(lines: list[str]) -> list[str]:
     """Leave out the group at the beginning of a step's log that repeats what the workflow file says."""
     end = next((at for at, line in enumerate(lines) if line == "##[endgroup]"), -1)
     inner = any(line.startswith("##[group]") for line in lines[1 : max(end, 1)])

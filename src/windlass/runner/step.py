@@ -6,12 +6,21 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from windlass.runner.advice import advice
 from windlass.runner.commands import ECHOED
 from windlass.runner.environment import RESERVED_PREFIXES
 from windlass.runner.errors import FileCommandError, PathError
 from windlass.runner.filecommands import SUMMARY_LIMIT
 from windlass.runner.logs import LogFile, Output
-from windlass.runner.matchers import LIMIT, Finding, Findings, FirstErrors, coverage_of_report, read_matchers
+from windlass.runner.matchers import (
+    LIMIT,
+    Finding,
+    Findings,
+    FirstErrors,
+    coverage_of_report,
+    read_matchers,
+    without_header,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -246,7 +255,7 @@ class StepRun:
         for finding in self.findings.matched:
             self.annotate(finding)
         if result.outcome == "failure":
-            self._explain(result)
+            result = self._explain(result)
         if self._log is not None:
             for block in self._log.blocks(last=_REPORT):
                 if (percent := coverage_of_report(block)) is not None:
@@ -272,13 +281,23 @@ class StepRun:
             self._log.close()
             self._log = None
 
-    def _explain(self, result: Result) -> None:
-        """Put the first error before everything else, then the reason."""
+    def _explain(self, result: Result) -> Result:
+        """Put the first error before everything else, then the reason; return it with what helps, if that is known."""
         if not self._counts.get("error") and self._log is not None:
             for finding in FirstErrors().read(self._log.blocks(last=_EVIDENCE)):
                 self.annotate(replace(finding, message=finding.message.strip() or "failed"))
+        if help_ := self._advice():
+            result = replace(result, reason=f"{result.reason} {help_}".lstrip())
         if result.reason:
             self.error(result.reason)
+        return result
+
+    def _advice(self) -> str:
+        state = self.state
+        if self._log is None or state.supervisor.sandbox.name != "bubblewrap" or state.contained is not None:
+            return ""
+        end = b"".join(self._log.blocks(last=_REPORT)).decode("utf-8", "replace")
+        return advice(without_header(end.splitlines()))
 
 
 @dataclass
