@@ -325,7 +325,11 @@ def test_names_are_evaluated(forge: Forge) -> None:
 def test_unknown_actions_fail_before_any_step(host_forge: Forge, uses: str) -> None:
     ran = host_forge.run({"run": "echo ran"}, {"uses": uses})
     assert ran.conclusion == "failure"
-    assert "actions/checkout" in ran.wait()["reason"]
+    reason = ran.wait()["reason"]
+    assert reason.startswith(f"{uses} is not built in, and could not be fetched: fatal: ")
+    assert "`windlass run --actions-mirror`" in reason
+    assert len(reason) < 600
+    assert "Built in are actions/cache, " in ran.log(0)
     assert not ran.of("step.started", name="Run echo ran")
 
 

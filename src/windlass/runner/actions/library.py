@@ -150,7 +150,7 @@ class Library:
             raise UnknownActionError(
                 _not_again(f"{repository}@{ref}", pinned, said)
                 if pinned
-                else self._unknown(repository, ref, wanted, said)
+                else self._unknown(repository, ref, wanted, said, run)
             )
         commit = text.strip().rpartition("\n")[2]
         if wanted.kind == "hosted":
@@ -172,18 +172,19 @@ class Library:
         if lock and not wanted and not COMMIT.fullmatch(name.partition("@")[2]):
             run.warning(f"{name} is not in {LOCK}: `windlass lock` adds it")
 
-    def _unknown(self, repository: str, ref: str, wanted: Reference, text: str) -> str:
+    def _unknown(self, repository: str, ref: str, wanted: Reference, text: str, run: StepRun) -> str:
         from windlass.runner.actions import catalogue
 
+        run.say(f"Built in are {', '.join(sorted(catalogue()))}.")
         last = next((line for line in reversed(text.splitlines()) if line.strip()), "no reason given")
         if wanted.short:
             last += " (the beginning of a commit is not enough: write all 40 digits)"
+        mirror = self._state.spec.actions_mirror
         return (
-            f"{repository}@{ref}: not built in, and not to be had from this server as this job: {last}. Built in are "
-            f"{', '.join(sorted(catalogue()))}. From this server: repositories that it hosts and that the job's token "
-            "may read (`windlass repo import` brings one here). From elsewhere: what the server's setting "
-            f"`actions_mirror` names ({self._state.spec.actions_mirror or 'nothing now'}). From the workspace: ./PATH. "
-            "From a registry: docker://IMAGE."
+            f"{repository}@{ref} is not built in, and could not be fetched: {last}. What helps: a mirror that has it "
+            f"(`windlass run --actions-mirror`, or the server's setting `actions_mirror`; now {mirror or 'none'}), "
+            "`windlass repo import` of its repository into the server, the action in the checkout (`uses: ./PATH`) "
+            "or as an image (docker://IMAGE), or a `run:` step in its place"
         )
 
     def _git(self) -> dict[str, str]:
