@@ -317,6 +317,23 @@ def test_setup_uv_of_another_version_is_refused(host_forge: Forge) -> None:
     assert "uv 0.0.1 is wanted" in ran.wait()["reason"]
 
 
+@pytest.mark.integration
+def test_pip_install_for_the_user_goes_into_the_environment(forge: Forge) -> None:
+    """As the packaging guide's own workflow has it: `python3 -m pip install build --user`."""
+    project = "[project]\nname = 'mine'\nversion = '1'\n[tool.setuptools]\npy-modules = ['mine']\n"
+    ran = forge.run(
+        {"uses": "actions/setup-python@v5", "with": {"python-version": "3.x", "pip-install": "setuptools"}},
+        {"run": f"cat > pyproject.toml <<'END'\n{project}END\necho 'WHERE = __file__' > mine.py"},
+        {"run": "python3 -m pip install --no-deps --no-build-isolation . --user"},
+        {"run": "pip install --user --no-deps --no-build-isolation --force-reinstall ."},
+        {
+            "run": "cd /; python3 -c 'import mine, sys; print(mine.WHERE.startswith(sys.prefix), sys.argv)' --user"
+        },
+    )
+    assert ran.conclusion == "success", ran.everything
+    assert ran.printed(5) == "True ['-c', '--user']\n"
+
+
 def test_setup_python_of_a_version_that_is_nowhere(host_forge: Forge) -> None:
     ran = host_forge.run({"uses": "actions/setup-python@v5", "with": {"python-version": "2.4"}})
     assert ran.conclusion == "failure"

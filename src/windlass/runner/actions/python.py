@@ -14,6 +14,18 @@ from windlass.runner.errors import StepError
 if TYPE_CHECKING:
     from windlass.runner.actions.base import ActionRun
 
+_USER = (
+    "import os, sys; sys.argv[1:] = [one for one in sys.argv[1:] if one != '--user'] if "
+    "os.path.basename(sys.argv[0]).startswith('pip') or "
+    "(sys.argv[0] == '-m' and 'pip' in getattr(sys, 'orig_argv', ())[:4]) else sys.argv[1:]\n"
+)
+"""A line for a `.pth` file of an environment: `pip install --user`, which GitHub's Pythons allow and environments
+refuse, installs into the environment itself."""
+_FINISH = (
+    "import pathlib, platform, sys, sysconfig; "
+    "pathlib.Path(sysconfig.get_path('purelib'), 'windlass_user.pth').write_text(sys.argv[1]); "
+    "print(platform.python_version())"
+)
 NO_TOOL_CACHE = "packages are kept in a cache that the jobs of this repository share"
 
 
@@ -65,7 +77,8 @@ class SetupPython(BuiltIn):
     names = ("actions/setup-python",)
     about = (
         "Puts a Python of the version on PATH, as an environment with pip in the job's tool directory: the "
-        "machine's own stays as it is. Of several versions the last one is `python`."
+        "machine's own stays as it is (`pip install --user` installs there too). Of several versions the last one is "
+        "`python`."
     )
     inputs = (
         Input(
@@ -109,7 +122,7 @@ class SetupPython(BuiltIn):
         run.run(["uv", "venv", "--quiet", "--allow-existing", "--python", found, "--", venv])
         python = f"{venv}/bin/python"
         run.run(["uv", "pip", "install", "--quiet", "--python", python, f"pip=={pip}" if pip else "pip"])
-        version = run.capture([python, "-c", "import platform; print(platform.python_version())"]).strip()
+        version = run.capture([python, "-c", _FINISH, _USER]).strip()
         if run.flag("update-environment"):
             run.add_path(f"{venv}/bin")
             for variable in ("pythonLocation", "Python3_ROOT_DIR", "Python_ROOT_DIR", "VIRTUAL_ENV"):
