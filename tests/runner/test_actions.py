@@ -338,3 +338,4 @@ def test_setup_python_of_a_version_that_is_nowhere(host_forge: Forge) -> None:
     ran = host_forge.run({"uses": "actions/setup-python@v5", "with": {"python-version": "2.4"}})
     assert ran.conclusion == "failure"
     assert "Python 2.4 is not on this machine" in ran.wait()["reason"]
+    assert "error: No download found for request: cpython-2.4" in ran.log(1)

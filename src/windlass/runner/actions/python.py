@@ -51,7 +51,7 @@ def find_python(run: ActionRun, wanted: str) -> str:
             return path
     run.say(f"The machine has no Python {wanted}; asking uv for one")
     for request in requests:
-        if run.run(["uv", "python", "install", "--quiet", "--", request], check=False) == 0 and (
+        if run.run(["uv", "python", "install", "--no-progress", "--", request], check=False) == 0 and (
             path := _find(run, request, download=True)
         ):
             return path
