@@ -52,6 +52,7 @@ ORIGINALS = {
     "astral-sh/ruff-action": "args src version version-file checksum manifest-file download-from-astral-mirror "
     "github-token summary",
     "pre-commit/action": "extra_args",
+    "re-actors/alls-green": "jobs allowed-failures allowed-skips",
     "azure/setup-kubectl": "version downloadBaseURL checksum",
     "azure/setup-helm": "version version-file token downloadBaseURL",
     "imranismail/setup-kustomize": "kustomize-version github-token fail-fast",
