@@ -53,6 +53,8 @@ ORIGINALS = {
     "github-token summary",
     "pre-commit/action": "extra_args",
     "re-actors/alls-green": "jobs allowed-failures allowed-skips",
+    "pypa/gh-action-pypi-publish": "user password repository-url repository_url packages-dir packages_dir "
+    "verify-metadata verify_metadata skip-existing skip_existing verbose print-hash print_hash attestations",
     "azure/setup-kubectl": "version downloadBaseURL checksum",
     "azure/setup-helm": "version version-file token downloadBaseURL",
     "imranismail/setup-kustomize": "kustomize-version github-token fail-fast",
