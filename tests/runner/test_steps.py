@@ -374,3 +374,15 @@ def test_only_steps_with_an_id_of_their_own_are_in_the_context(host_forge: Forge
         {"run": "echo '${{ toJSON(steps.*.outcome) }}' ${{ contains(steps.*.outcome, 'failure') }}"},
     )
     assert ran.printed(3).split() == ["[", '"success"', "]", "false"]
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ({"working-directory": "sub"}, "the working directory {workspace}/sub is not there (is there an"),
+        ({"shell": "fish {0}"}, "the shell fish is not there: install it on this machine"),
+    ],
+)
+def test_what_keeps_a_step_from_starting_is_named(forge: Forge, step: dict[str, str], said: str) -> None:
+    ran = forge.run({"run": "echo ${{ github.workspace }}"}, {"run": "ls", **step})
+    assert said.format(workspace=ran.printed(1).strip()) in ran.wait()["reason"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets as random
 import time
@@ -10,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from windlass.runner import shells
 from windlass.runner.actions.base import ActionRun
-from windlass.runner.errors import CancelledError, FileCommandError, RunnerError, StepError, TimedOutError
+from windlass.runner.errors import (
+    CancelledError,
+    FileCommandError,
+    PathError,
+    RunnerError,
+    SandboxError,
+    StepError,
+    TimedOutError,
+)
 from windlass.runner.state import condition
 from windlass.runner.step import Result, StepRun
 from windlass.workflow.expressions import ExpressionError
@@ -241,17 +250,41 @@ def _run(attempt: _Attempt) -> Result:
     directory = os.path.normpath(os.path.join(state.paths.workspace.inside, where))  # noqa: PTH118
     attempt.run.say(_header(text, shell, where, attempt.env))
     ours = {**attempt.run.files(), **state.action_variables(), "GITHUB_ACTION": attempt.step.id}
-    ending = state.supervisor.run(
-        shells.argv(shell, script),
-        env=state.environment({**attempt.env, **ours}, contained=state.contained is not None),
-        cwd=directory,
-        feed=attempt.run.output,
-        deadline=attempt.deadline,
-        interruptible=lambda: not attempt.holds(),
-        sandbox=state.contained,
-    )
+    argv = shells.argv(shell, script)
+    try:
+        ending = state.supervisor.run(
+            argv,
+            env=state.environment({**attempt.env, **ours}, contained=state.contained is not None),
+            cwd=directory,
+            feed=attempt.run.output,
+            deadline=attempt.deadline,
+            interruptible=lambda: not attempt.holds(),
+            sandbox=state.contained,
+        )
+    except SandboxError as error:
+        raise _not_started(state, error, argv[0], directory) from error
     attempt.run.output.finish()
     return judged(ending, state, attempt.step.name, attempt.step.data.get("timeout-minutes"))
+
+
+def _not_started(state: JobState, error: SandboxError, program: str, directory: str) -> RunnerError:
+    """Say which of the two it is that is not there: the working directory, or the shell."""
+    if not str(error).endswith(os.strerror(errno.ENOENT)):
+        return error
+    try:
+        there = state.paths.to_host(directory).is_dir()
+    except PathError:  # no directory of the job's own
+        return error
+    if there:
+        return StepError(
+            f"the shell {program} is not there: install it on this machine, or use bash, sh or python"
+        )
+    hint = (
+        " (is there an actions/checkout step before it?)"
+        if directory.startswith(state.paths.workspace.inside)
+        else ""
+    )
+    return StepError(f"the working directory {directory} is not there{hint}")
 
 
 def judged(ending: Ending, state: JobState, name: str, minutes: Any) -> Result:
