@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import stat
+import tarfile
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -240,15 +241,39 @@ def test_caches(forge: Forge, server: Server) -> None:
     assert first.step(1)["outputs"] == {"cache-primary-key": "k-1"}
     assert first.step(2)["outcome"] == "success"
     second = forge.run(step, {"run": "cat ~/.stuff/a local/b"})
-    if forge.isolation == "bubblewrap":  # on the host the home of each job has another path
-        assert second.printed(2) == "1\n2\n", second.everything
-        assert second.step(1)["outputs"]["cache-hit"] == "true"
-        assert len(server.caches) == 1
-        other = {**step, "with": {**step["with"], "key": "k-2"}}  # type: ignore[dict-item]
-        third = forge.run(other, {"run": "cat local/b"})
-        assert third.printed(2) == "2\n"
-        assert third.step(1)["outputs"]["cache-matched-key"] == "k-1"
-        assert third.step(1)["outputs"]["cache-hit"] == "false"
+    assert second.printed(2) == "1\n2\n", second.everything
+    assert second.step(1)["outputs"]["cache-hit"] == "true"
+    assert len(server.caches) == 1
+    other = {**step, "with": {**step["with"], "key": "k-2"}}  # type: ignore[dict-item]
+    third = forge.run(other, {"run": "cat local/b"})
+    assert third.printed(2) == "2\n"
+    assert third.step(1)["outputs"]["cache-matched-key"] == "k-1"
+    assert third.step(1)["outputs"]["cache-hit"] == "false"
+
+
+def test_an_entry_that_cannot_be_unpacked_is_none(host_forge: Forge, server: Server) -> None:
+    step = {"uses": "actions/cache@v4", "with": {"path": "local", "key": "k"}}
+    host_forge.run(step, {"run": "mkdir local; echo 1 > local/a"})
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:") as archive:
+        archive.addfile(tarfile.TarInfo("workspace/../../../../../etc/evil"))
+    server.caches[1]["data"] = data.getvalue()
+    ran = host_forge.run(step, {"run": "true"})
+    assert ran.conclusion == "success"
+    assert ran.step(1)["outputs"] == {"cache-primary-key": "k"}
+    assert "leads out of the job's directories" in ran.log(1)
+
+
+def test_links_in_a_cache_stay_and_what_is_elsewhere_is_left_out(forge: Forge, server: Server) -> None:
+    paths = "~/.one\none/*\n/etc/passwd"
+    step = {"uses": "actions/cache@v4", "with": {"path": paths, "key": "k"}}
+    make = "mkdir ~/.one one; echo 1 > ~/.one/a; echo 1 > one/b; ln one/b one/c; ln ~/.one/a ~/.one/e"
+    first = forge.run(step, {"run": f"{make}; ln -s b one/d"})
+    assert first.conclusion == "success", first.everything
+    assert "/etc/passwd is left out: it is not under the workspace" in first.log(3)
+    assert "Cache saved with key: k" in first.log(3)
+    second = forge.run(step, {"run": "cat one/b one/c one/d ~/.one/e"})
+    assert second.printed(2) == "1\n" * 4, second.everything
 
 
 def test_a_failed_job_saves_no_cache(forge: Forge, server: Server) -> None:

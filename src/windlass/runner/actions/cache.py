@@ -34,7 +34,7 @@ _HIT = MappingProxyType(
 
 def version(paths: list[str]) -> str:
     """Return what tells entries of one key but other paths apart."""
-    return hashlib.sha256("\n".join([*paths, "tar", "v1"]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*paths, "tar", "v2"]).encode()).hexdigest()
 
 
 def restore(run: ActionRun) -> bool:
@@ -47,24 +47,25 @@ def restore(run: ActionRun) -> bool:
     except JobApiError as error:
         run.warning(f"The cache could not be asked: {error}")
         found = None
-    if found is None:
+    look_only = run.flag("lookup-only")
+    if found is None or not (look_only or _fetch(run, found)):
         if run.flag("fail-on-cache-miss"):
             raise StepError(
                 f"Failed to restore cache entry. Exiting as fail-on-cache-miss is set. Input key: {key}"
             )
-        run.say(f"Cache not found for input keys: {', '.join(keys)}")
+        if found is None:
+            run.say(f"Cache not found for input keys: {', '.join(keys)}")
         return False
     exact = found.get("key") == key
     run.output("cache-hit", str(exact).lower())
     run.output("cache-matched-key", str(found.get("key")))
-    if run.flag("lookup-only"):
+    if look_only:
         run.say(f"Cache found and can be restored from key: {found.get('key')}")
-    else:
-        _fetch(run, found)
     return exact
 
 
-def _fetch(run: ActionRun, found: dict[str, Any]) -> None:
+def _fetch(run: ActionRun, found: dict[str, Any]) -> bool:
+    """Unpack the entry; return whether that went well."""
     spool = Spool(run, ".tar")
     try:
         with spool.create() as archive:
@@ -72,10 +73,14 @@ def _fetch(run: ActionRun, found: dict[str, Any]) -> None:
         if there:
             run.helper("archive", "restore", spool.inside)
             run.say(f"Cache restored from key: {found.get('key')}")
+        else:
+            run.say(f"Cache entry {found.get('key')} has gone in the meantime")
     except (JobApiError, StepError) as error:
         run.warning(f"The cache could not be restored: {error}")
+        return False
     finally:
         spool.remove()
+    return there
 
 
 def save(run: ActionRun) -> None:
@@ -84,6 +89,13 @@ def save(run: ActionRun) -> None:
     spool = Spool(run, ".tar")
     try:
         packed = run.helper("archive", "save", spool.inside, *paths)
+        for path in packed["left"]:
+            run.say(
+                f"{path} is left out: it is not under the workspace, the home or /tmp. What pip, npm and uv fetch is "
+                "kept for later jobs anyway."
+            )
+        if not packed["files"] and packed["left"]:
+            return
         if not packed["files"]:
             run.warning(
                 f"Path Validation Error: none of these is there, so nothing is cached: {', '.join(paths)}"

@@ -2,7 +2,7 @@
 
     archive.py pack TARGET.zip LEVEL HIDDEN PATTERN...        prints {"files": N, "size": BYTES, "root": PATH}
     archive.py unpack SOURCE.zip DIRECTORY                    prints {"files": N}
-    archive.py save TARGET.tar PATH...                        prints {"files": N}
+    archive.py save TARGET.tar PATH...                        prints {"files": N, "size": BYTES, "left": PATHS}
     archive.py restore SOURCE.tar                             prints {"files": N}
 
 Run with the workspace as working directory. The last line printed is JSON, with `error` where it failed.
@@ -146,37 +146,69 @@ def unpack(source: str, directory: str) -> dict[str, object]:
     return {"files": count}
 
 
+def roots() -> dict[str, str]:
+    """Return what entries of a cache are relative to, the innermost first: the home has another path in each job."""
+    return {"workspace": os.getcwd(), "home": os.environ["HOME"], "tmp": "/tmp"}  # noqa: S108
+
+
 def save(target: str, *paths: str) -> dict[str, object]:
-    """Make a tar of paths under the home or the workspace, which it names relative to these."""
+    """Make a tar of paths under the workspace, the home or /tmp, which it names relative to these."""
     import tarfile
 
-    chosen = []
+    chosen: dict[str, str] = {}
+    left: list[str] = []
     for pattern in paths:
-        chosen += sorted(
-            glob.glob(os.path.abspath(os.path.expanduser(pattern)), recursive=True, include_hidden=True)
-        )
+        place = os.path.abspath(os.path.expanduser(pattern))
+        for path in sorted(glob.glob(place, recursive=True, include_hidden=True)):
+            if name := _entry(path):
+                chosen[path] = name
+            else:
+                left.append(path)
     with tarfile.open(target, "w:") as archive:
-        for path in dict.fromkeys(chosen):
-            archive.add(path, path.lstrip("/"))
-    return {"files": len(chosen), "size": os.path.getsize(target)}
+        for path, name in chosen.items():
+            archive.add(path, name)
+    return {"files": len(chosen), "size": os.path.getsize(target), "left": left}
+
+
+def _entry(path: str) -> str:
+    """Return the name of an entry, "" for what lies nowhere under the roots."""
+    for name, root in roots().items():
+        if path == root or path.startswith(root + os.sep):
+            return os.path.normpath(os.path.join(name, os.path.relpath(path, root)))
+    return ""
 
 
 def restore(source: str) -> dict[str, object]:
-    """Unpack what `save` made, only below the home, the workspace and /tmp."""
+    """Unpack what `save` made, only below the workspace, the home and /tmp."""
     import tarfile
 
-    roots = [os.path.realpath(os.environ["HOME"]), os.path.realpath(os.getcwd()), "/tmp"]  # noqa: S108
     # Python 3.11.2 (Debian 12) has no extraction filters yet (PEP 706).
     options: dict[str, Any] = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
     count = 0
     with tarfile.open(source, "r:") as archive:
         for member in archive:
-            target = os.path.realpath("/" + member.name)
-            if not any(target == root or target.startswith(root + os.sep) for root in roots):
-                raise ValueError(f"{member.name!r} leads out of the job's directories")
-            archive.extract(member, "/", **options)
+            base, name = _place(member.name)
+            if member.islnk():
+                member.linkname = os.path.relpath(os.path.join(*_place(member.linkname)), base)
+            member.name = name
+            try:
+                archive.extract(member, base, **options)
+            except tarfile.TarError as error:
+                raise ValueError(str(error)) from error
             count += 1
     return {"files": count}
+
+
+def _place(entry: str) -> tuple[str, str]:
+    """Return the root of an entry and the path from there. Raises `ValueError` for one that leads out of all."""
+    known = roots()
+    first, _, rest = entry.partition("/")
+    within = first in known and ".." not in rest.split("/")
+    target = os.path.realpath(os.path.join(known[first], rest)) if within else ""
+    real = [os.path.realpath(root) for root in known.values()]
+    if not any(target == root or target.startswith(root + os.sep) for root in real):
+        raise ValueError(f"{entry!r} leads out of the job's directories")
+    return known[first], rest or "."
 
 
 if __name__ == "__main__":
