@@ -126,7 +126,13 @@ class Work:
         """Run a client's git."""
         argv = ["git", "-c", "init.defaultBranch=main", "-c", "advice.detachedHead=false", *words]
         done = subprocess.run(
-            argv, cwd=cwd or self.path, env=CLIENT_ENV, capture_output=True, text=True, check=False
+            argv,
+            cwd=cwd or self.path,
+            env=CLIENT_ENV,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
         assert not (check and done.returncode), f"git {' '.join(words)}: {done.stderr}"
         return done

@@ -328,6 +328,31 @@ async def test_hostile_refs_are_refused(hosting: Hosting, work: Work, ref: str) 
     assert await hosting.git.refs("acme/x") == {}
 
 
+@pytest.mark.parametrize("protected", [False, True])
+@pytest.mark.parametrize(
+    "name", [b"main\xe2\x80\xa8x", b"main\xc2\x85x", b"main\xff", b"\xe2\x80\xaeniam"], ids=repr
+)
+async def test_a_branch_that_could_be_read_as_another_is_refused(
+    hosting: Hosting, work: Work, name: bytes, protected: bool
+) -> None:
+    """Where the name's first line is taken for the ref, it moves `main`; what is not UTF-8 no record can hold."""
+    await work.git("push", hosting.url(), "main")
+    if protected:
+        protections = Protections(hosting.store, hosting.repositories)
+        await protections.set("acme/x", Protection("other"), actor="anna")
+    before = await hosting.git.refs("acme/x")
+    work.commit({"b": "b"})
+    spec = b"main:refs/heads/" + name
+    done = await work.git("push", hosting.url(), "main:refs/heads/fine", os.fsdecode(spec), check=False)
+    assert done.returncode == 1
+    assert "is no name for a ref here" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert await hosting.git.refs("acme/x") == before
+    assert len(await hosting.repositories.pushes()) == 1
+    await work.git("push", hosting.url(), "main:refs/heads/größe/日本")
+    assert "refs/heads/größe/日本" in await hosting.repositories.recorded_refs("acme/x")
+
+
 async def test_broken_objects_and_pushes_over_the_limit_are_refused(hosting: Hosting, work: Work) -> None:
     # A tree with an entry named ".git" (CVE-2014-9390), as no honest client writes it.
     blob = (await work.git("rev-parse", "HEAD:README.md")).stdout.strip()

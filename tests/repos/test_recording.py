@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -136,6 +137,19 @@ async def test_a_broken_repository_does_not_hold_up_the_others(hosting: Hosting,
 
 
 @pytest.mark.integration
+async def test_refs_that_read_as_others_are_not_recorded(hosting: Hosting, work: Work) -> None:
+    """As an import may bring them. Read by lines, `main<line separator>x` would be a movement of `main`."""
+    await work.git("push", hosting.url(), "main")
+    good, evil = (await hosting.git.refs("acme/x"))["refs/heads/main"], work.commit({"b": "b"})
+    path = hosting.repositories.path("acme/x")
+    await work.git("fetch", "-q", str(work.path), "main:refs/heads/aside", cwd=path)
+    for name in (b"main\xe2\x80\xa8x", b"main\xff"):
+        await work.git("update-ref", os.fsdecode(b"refs/heads/" + name), evil, cwd=path)
+    pushes = await hosting.repositories.record_unseen()
+    assert [push.ref for push in pushes] == ["refs/heads/aside"]
+    assert (await hosting.git.refs("acme/x"))["refs/heads/main"] == good
+
+
 async def test_many_pushes_at_once_are_all_recorded_once(hosting: Hosting, work: Work) -> None:
     async def push(number: int) -> None:
         await work.git("push", "-q", hosting.url(), f"main:b{number}")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from windlass.repos.errors import ReposError
+from windlass.repos.names import ODD_IN_REF
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,11 +39,19 @@ SHELL = """#!/bin/sh
 exec {python} -I -S -E {script}
 """
 
-# Most pushes have nothing to ask for, and then no Python starts.
+# Most pushes have nothing to ask for, and then no Python starts. Names beyond ASCII are looked at by Python.
 GUARD_SHELL = """#!/bin/sh
 # Written by Windlass at each start; changes are lost. Refuses pushes that the rules of a branch forbid.
-[ "${{GIT_PUSH_OPTION_COUNT:-0}}" = 0 ] && [ -z "$WINDLASS_RULES" ] && exit 0
-exec {python} -I -S -E {script}
+if [ "${{GIT_PUSH_OPTION_COUNT:-0}}" != 0 ] || [ -n "$WINDLASS_RULES" ]; then
+    exec {python} -I -S -E {script}
+fi
+LC_ALL=C
+while read -r before after ref; do
+    case "$ref" in *[!!-~]*)
+        {{ printf '%s %s %s\\n' "$before" "$after" "$ref"; exec cat; }} | {python} -I -S -E {script}
+        exit
+    esac
+done
 """
 
 GUARD_SCRIPT = '''"""Written by Windlass at each start; changes are lost."""
@@ -51,6 +60,7 @@ import sys
 
 MAX_OPTIONS = {max_options}
 MAX_OPTION = {max_option}
+ODD = {odd}
 
 def refuse_options(env):
     count = int(env.get(b"GIT_PUSH_OPTION_COUNT", b"0"))
@@ -65,10 +75,14 @@ def refuse_options(env):
             yield "Push option %d has a line break or another control character." % (number + 1)
 
 def refuse_refs(rules, data):
+    import re
     from fnmatch import fnmatchcase
 
-    for line in data.splitlines():
+    for line in data.split("\\n")[:-1]:
         _, after, ref = line.split(" ", 2)
+        if re.search(ODD, ref):
+            yield "%a is no name for a ref here: it must be UTF-8, without line breaks and control characters." % ref
+            continue
         for kind, pattern in rules:
             if kind == "follows":
                 yield "This repository follows %s: push there." % pattern
@@ -84,9 +98,8 @@ def main():
     env = posix.environ
     found = list(refuse_options(env))
     rules = env.get(b"WINDLASS_RULES", b"").decode("utf-8", "surrogateescape")
-    if rules:
-        data = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-        found += refuse_refs([line.split(" ", 1) for line in rules.splitlines()], data)
+    data = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    found += refuse_refs([line.split(" ", 1) for line in rules.split("\\n") if line], data)
     for text in dict.fromkeys(found[:20]):
         posix.write(2, text.encode("utf-8", "replace") + b"\\n")
     posix._exit(1 if found else 0)
@@ -159,6 +172,7 @@ def install(folder: Path) -> Path:
     """Write the hooks into `folder`, to be used as `core.hooksPath`."""
     folder.mkdir(parents=True, exist_ok=True)
     guard = GUARD_SCRIPT.replace("{max_options}", str(MAX_OPTIONS)).replace("{max_option}", str(MAX_OPTION))
+    guard = guard.replace("{odd}", ascii(ODD_IN_REF.pattern))
     _write(folder, "pre-receive", GUARD_SHELL, guard)
     _write(folder, "post-receive", SHELL, SCRIPT)
     return folder

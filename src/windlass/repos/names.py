@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?")
 NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,99}")
 SHA = re.compile(r"[0-9a-f]{40}")
+# What git allows in a ref, and what would read as another ref's name where lines end: control characters and
+# separators of lines, marks that turn text around, and bytes that are not UTF-8 (as `surrogateescape` shows them).
+ODD_IN_REF = re.compile(r"[\x00-\x20\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # What git itself forbids in a ref (git-check-ref-format), and an option's leading dash.
-BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^[-./]|\.lock(?:/|$)|[/.]$|^@$")
+BAD_REF = re.compile(rf"{ODD_IN_REF.pattern}|[~^:?*\[\\]|\.\.|@\{{|//|/\.|^[-./]|\.lock(?:/|$)|[/.]$|^@$")
 SCP = re.compile(r"(?:[\w.-]+@)?([\w.-]+):(?!//)(.+)")
 RESERVED_OWNERS = frozenset(
     {

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from windlass.repos.errors import GitError
+from windlass.repos.names import ODD_IN_REF
 from windlass.repos.records import Commit, Identity, TreeEntry
 
 REFLOG = re.compile(r"([0-9a-f]{40}) ([0-9a-f]{40}) (.*) <(.*)> (\d+) [+-]\d{4}(?:\t.*)?")
@@ -62,9 +63,10 @@ def parse_names(output: bytes) -> list[str]:
 
 
 def parse_refs(output: bytes) -> dict[str, str]:
-    """Parse lines of `ID REF`."""
-    lines = output.decode(errors="surrogateescape").splitlines()
-    return {ref: sha for sha, _, ref in (line.partition(" ") for line in lines) if ref}
+    """Parse lines of `ID REF` (or with a tab); refs with names that nobody may push are left out."""
+    lines = output.decode(errors="surrogateescape").split("\n")
+    found = (line.replace("\t", " ", 1).partition(" ") for line in lines)
+    return {ref: sha for sha, _, ref in found if ref and not ODD_IN_REF.search(ref)}
 
 
 def parse_head(output: bytes) -> str | None:

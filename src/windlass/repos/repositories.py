@@ -249,7 +249,7 @@ class Repositories:
             async with limiter:
                 try:
                     found.extend(await self.record_changes(name))
-                except (ReposError, OSError):
+                except (ReposError, OSError, ValueError):
                     log.exception("could not compare a repository with the record", repo=name)
 
         async with anyio.create_task_group() as tasks:

@@ -62,8 +62,7 @@ class Mirror:
             raise ForgeError(f"{remote.url} did not answer within {LIST_SECONDS:.0f} s.") from None
         except GitError as error:
             raise ForgeError(f"{remote.url} cannot be read. {error}") from None
-        lines = (line.partition("\t") for line in output.decode(errors="surrogateescape").splitlines())
-        return {ref: sha for sha, _, ref in lines if SHA.fullmatch(sha)}
+        return {ref: sha for ref, sha in parse_refs(output).items() if SHA.fullmatch(sha)}
 
     async def fetch(self, remote: Remote, credential: Credential | None, specs: Iterable[str]) -> None:
         """Fetch refs; every object is checked."""

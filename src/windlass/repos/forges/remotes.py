@@ -12,6 +12,7 @@ from windlass.repos import commands
 from windlass.repos.errors import BadNameError, ReposError
 from windlass.repos.forges.records import FORGES, MAX_POLL, MIN_POLL, Remote, guess_forge
 from windlass.repos.importing import check_source
+from windlass.repos.parsing import parse_refs
 from windlass.repos.process import run
 
 if TYPE_CHECKING:
@@ -96,9 +97,9 @@ class Remotes:
         """Set `refs/agreed/*` to what the branches and tags are."""
         path = self._repositories.path(repo)
         _, output = await run(commands.refs(path))
-        pairs = [line.split(" ", 1) for line in output.decode(errors="surrogateescape").splitlines()]
-        lines = [f"update refs/agreed/{ref.removeprefix('refs/')}\0{sha}\0\0" for sha, ref in pairs]
-        await run(commands.update_refs(path), stdin="".join(lines).encode(errors="surrogateescape"))
+        found = parse_refs(output)
+        lines = [f"update refs/agreed/{ref.removeprefix('refs/')}\0{sha}\0\0" for ref, sha in found.items()]
+        await run(commands.update_refs(path), stdin="".join(lines).encode())
 
     async def credential(self, remote: Remote) -> Credential | None:
         """Open a remote's user and password."""
