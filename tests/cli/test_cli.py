@@ -149,3 +149,21 @@ def test_tables_never_cut_what_identifies(width: int) -> None:
     for whole in ("12", "✗ failure", "4f2a9c1", "✗ rolled back"):
         assert whole in text
     assert "not" in text
+
+
+def test_the_log_of_a_failure_holds_no_values() -> None:
+    code = """
+import structlog
+from windlass.cli import logs
+def open_it(secret):
+    raise ValueError("no")
+for write in (lambda: logs.write_server_logs(verbose=True), logs.write_errors_only):
+    write()
+    try:
+        open_it("hunter" + str(2))
+    except ValueError:
+        structlog.get_logger().exception("failed")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.count("ValueError: no") == 2
+    assert "hunter2" not in done.stderr

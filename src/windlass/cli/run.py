@@ -140,6 +140,7 @@ def _execute(folder: Path, given: dict[str, Any], begun: Any) -> int:
 
     import anyio
 
+    from windlass.cli.logs import write_errors_only
     from windlass.server.local.machine import how
     from windlass.server.local.run import find
     from windlass.server.local.run import run as run_here
@@ -157,7 +158,7 @@ def _execute(folder: Path, given: dict[str, Any], begun: Any) -> int:
         secrets=secrets,
         actions_mirror=given["actions_mirror"],
     )
-    _quiet_logs()
+    write_errors_only()
     view = _view(given)
     with view:
         attach = view.shell if given["shell_on_failure"] else None
@@ -165,18 +166,6 @@ def _execute(folder: Path, given: dict[str, Any], begun: Any) -> int:
             run_here, found, replace(request, how=here), begun, view.tell, attach
         )
     return CANCELLED if cancelled else EXIT.get(conclusion, FAILURE)
-
-
-def _quiet_logs() -> None:
-    """Let the engine's own log be heard only where something is broken."""
-    import logging
-
-    import structlog
-
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def _view(given: dict[str, Any]) -> Any:

@@ -21,25 +21,6 @@ class StartError(click.ClickException):
     """The server cannot start."""
 
 
-def _logging(*, verbose: bool) -> None:
-    import logging
-
-    import structlog
-
-    # Libraries speak up when something is broken; a client that mistakes http for https is no such thing.
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.CRITICAL, format="%(name)s: %(message)s")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 async def _say(started: Started) -> None:
     settings = started.settings
     click.echo(f"Windlass is up after {started.seconds:.2f} s (containers by {started.engine}).")
@@ -95,12 +76,13 @@ def up(data: Path, *, verbose: bool, **overrides: Any) -> None:
     """
     import anyio
 
+    from windlass.cli.logs import write_server_logs
     from windlass.server.compose import Server
     from windlass.server.datadir import DataDirectory
     from windlass.server.machine import words_for
     from windlass.server.settings import load_settings
 
-    _logging(verbose=verbose)
+    write_server_logs(verbose=verbose)
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS])
     try:
         directory = DataDirectory(data.absolute())
