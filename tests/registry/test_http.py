@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -86,6 +89,40 @@ async def test_chunked_upload_resumes_and_refuses_gaps(serving: Serving) -> None
         assert (await client.get(where)).status_code == 404
 
 
+async def test_what_a_full_disk_took_of_a_chunk_is_no_part_of_the_blob(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that stops half-way leaves half of it; the client goes on from where the server says it stands."""
+    whole = Path.open
+
+    def half(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        stream = whole(path, mode, *rest, **named)
+        if mode != "ab":
+            return stream
+
+        def write(data: bytes) -> None:
+            type(stream).write(stream, data[: len(data) // 2])
+            stream.flush()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full = MagicMock(wraps=stream, write=write)
+        full.__enter__.return_value = full
+        full.__exit__.side_effect = lambda *_: stream.close()
+        return full
+
+    async with serving.client() as client:
+        where = (await client.post("/v2/acme/x/blobs/uploads/")).headers["location"]
+        assert (await client.patch(where, content=CONTENT[:1000])).headers["range"] == "0-999"
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "open", half)
+            full = await client.patch(where, content=CONTENT[1000:])
+        assert full.status_code == 507
+        assert "disk is full" in full.json()["errors"][0]["message"]
+        assert (await client.get(where)).headers["range"] == "0-999"
+        assert (await client.put(f"{where}?digest={DIGEST}", content=CONTENT[1000:])).status_code == 201
+        assert (await client.get(f"/v2/acme/x/blobs/{DIGEST}")).content == CONTENT
+
+
 async def test_a_wrong_digest_is_found_and_the_upload_is_gone(serving: Serving) -> None:
     async with serving.client() as client:
         where = (await client.post("/v2/acme/x/blobs/uploads/")).headers["location"]
@@ -165,6 +202,8 @@ def document(**changes: Any) -> dict[str, Any]:
         (json.dumps(document(layers=[{"digest": DIGEST}])).encode(), "MANIFEST_INVALID"),
         (json.dumps(document(layers=[{"digest": "sha256:../x", "size": 1}])).encode(), "MANIFEST_INVALID"),
         (json.dumps(document(layers=None)).encode(), "MANIFEST_INVALID"),
+        (json.dumps(document(mediaType=["x"])).encode(), "MANIFEST_INVALID"),
+        (json.dumps(document(artifactType="\ud800")).encode(), "MANIFEST_INVALID"),
         (json.dumps(document(config={"digest": OTHER, "size": 2})).encode(), "MANIFEST_BLOB_UNKNOWN"),
         (json.dumps(document(annotations={"a": 1})).encode(), "MANIFEST_INVALID"),
     ],
@@ -289,6 +328,7 @@ async def test_indexes_and_deletion(serving: Serving) -> None:
         ("/v2/acme/x/blobs/sha256:zz", "DIGEST_INVALID"),
         ("/v2/acme/x/nothing", "UNSUPPORTED"),
         (f"/v2/{'a/' * 200}a/tags/list", "NAME_INVALID"),
+        (f"/v2/_catalog?{'&'.join(f'a{i}=1' for i in range(99))}", "UNSUPPORTED"),
     ],
 )
 async def test_malformed_paths(serving: Serving, path: str, expected: str) -> None:

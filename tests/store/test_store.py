@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from windlass.store import Store, Transaction, UnknownQueryError, database
+from windlass.store import Store, Transaction, UnknownQueryError, database, is_disk_full
 from windlass.store.database import check
 from windlass.store.queries import migrations, statements
 
@@ -147,3 +148,16 @@ def test_a_script_is_cut_where_its_statements_end() -> None:
     script = f"-- one; two\nCREATE TABLE a (b);\n{trigger}\n-- the end\n"
     cut = [part.strip() for part in statements(script)]
     assert cut == ["-- one; two\nCREATE TABLE a (b);", trigger, "-- the end"]
+
+
+async def test_a_full_disk_is_told_from_other_faults(store: Store) -> None:
+    def fill(tx: Transaction) -> None:
+        tx._connection.execute("PRAGMA max_page_count = 1")
+        tx.record("x", "y", filling="z" * (1 << 20))
+
+    with pytest.raises(sqlite3.OperationalError) as raised:
+        await store.transact(fill)
+    assert is_disk_full(raised.value)
+    assert is_disk_full(OSError(errno.ENOSPC, "No space left on device"))
+    assert not is_disk_full(sqlite3.OperationalError("no such table"))
+    assert not is_disk_full(FileNotFoundError())

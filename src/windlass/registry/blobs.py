@@ -47,9 +47,14 @@ class Upload:
         self._hashed = 0
 
     def append(self, data: bytes) -> None:
-        """Write to the end. Blocks."""
-        with self.path.open("ab") as file:
-            file.write(data)
+        """Write to the end, all of it or nothing. Blocks."""
+        try:
+            with self.path.open("ab") as file:
+                file.write(data)
+        except OSError:
+            # What a full disk took of it would stand between this and what the client sends next.
+            os.truncate(self.path, self.size)
+            raise
         if self._hashed == self.size:
             self._hash.update(data)
             self._hashed += len(data)
@@ -146,8 +151,8 @@ class Blobs:
                 if upload.size + size > self._max_blob:
                     raise SizeInvalidError(f"A blob may have at most {self._max_blob} bytes.", status=413)
                 if size >= CHUNK:
-                    await anyio.to_thread.run_sync(upload.append, b"".join(buffered))
-                    buffered, size = [], 0
+                    piece, buffered, size = b"".join(buffered), [], 0
+                    await anyio.to_thread.run_sync(upload.append, piece)
         finally:
             if buffered:
                 with anyio.CancelScope(shield=True):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 import structlog
 
+from windlass.registry.blobs import DiskFullError
 from windlass.registry.errors import (
     BlobUnknownError,
     DeniedError,
@@ -21,6 +23,7 @@ from windlass.registry.manifests import MAX_MANIFEST, OCI_INDEX
 from windlass.registry.messages import ClientLeftError, Exchange
 from windlass.registry.uploads import UploadsHTTP
 from windlass.registry.wire import READING, error_body, json_body, next_page, page, parse_range, parse_request
+from windlass.store import is_disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -81,6 +84,13 @@ class RegistryHTTP:
             await exchange.answer(refusal.status, headers + refusal.headers, body)
         except ClientLeftError:
             return
+        except (OSError, sqlite3.Error) as error:
+            if not is_disk_full(error):
+                raise
+            log.warning("the disk is full", path=scope["path"])
+            full = DiskFullError("The registry's disk is full. What has arrived of an upload is kept.")
+            headers, body = error_body(full)
+            await exchange.answer(full.status, headers, body)
 
     async def _authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
         """Only `Authorization` counts: a cookie would let any page in the browser push."""

@@ -58,14 +58,14 @@ def _media_type(document: dict[str, Any], announced: str) -> str:
     media_type = written or announced
     if written and announced and written != announced:
         raise ManifestInvalidError(f"Content-Type is {announced}, but the manifest says {written!r}.")
-    if media_type not in IMAGES | INDEXES:
+    if not isinstance(media_type, str) or media_type not in IMAGES | INDEXES:
         raise ManifestInvalidError(
             f"The media type {media_type!r} is not supported. Push OCI or Docker schema 2 manifests and indexes."
         )
     if "layers" in document and "manifests" in document:
         # One document that two readers may take for different things (CVE-2021-41190).
         raise ManifestInvalidError("A manifest may not have both layers and manifests.")
-    return str(media_type)
+    return media_type
 
 
 def _digest(descriptor: object, where: str) -> str:
@@ -101,6 +101,8 @@ def _artifact_type(document: dict[str, Any]) -> str | None:
     config = document.get("config")
     fallback = config.get("mediaType") if isinstance(config, dict) else None
     found = document.get("artifactType") or fallback
+    if isinstance(found, str) and not found.isprintable():
+        raise ManifestInvalidError("artifactType holds characters that no media type has.")
     return found if isinstance(found, str) else None
 
 

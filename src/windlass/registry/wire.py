@@ -81,7 +81,10 @@ def parse_request(method: str, path: str, query: bytes, headers: Mapping[bytes, 
         check_digest(reference)
     if route == "manifest" and not (TAG.fullmatch(reference) or DIGEST.fullmatch(reference)):
         raise ManifestInvalidError(f"{reference[:200]!r} is neither a tag nor a digest.")
-    values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=16)
+    try:
+        values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=16)
+    except ValueError:
+        raise RefusedError("The query has more than 16 fields.") from None
     return Request(method, route, name, reference, {key: value[0] for key, value in values.items()}, headers)
 
 

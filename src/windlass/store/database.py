@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import queue
 import sqlite3
@@ -32,6 +33,13 @@ class StoreError(Exception):
 
 class UnknownQueryError(StoreError):
     """No query of this name stands in the `.sql` files."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether it is the disk, or a quota on it, that let something fail: in SQLite or in a file."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
