@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from windlass.runner.main import _reason
 
 if TYPE_CHECKING:
     from runner.conftest import Forge, Ran
@@ -172,3 +175,11 @@ def test_a_job_does_not_need_its_server(forge: Forge) -> None:
     ran = forge.script("echo alone")
     assert not (forge.data / "run" / "jobs.sock").exists()
     assert ran.conclusion == "success"
+
+
+def test_a_full_disk_is_the_reason_that_is_given() -> None:
+    assert "No space left on device" in _reason(OSError(errno.ENOSPC, "x", "/secret/path"))
+    assert (
+        _reason(OSError(errno.EIO, "a secret"))
+        == "the runner itself failed (OSError); see runner.log of the job"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -61,9 +62,7 @@ def run_job(
         end = JobEnd("failure", {}, str(error))
     except Exception as error:  # noqa: BLE001 - a job that ends without a reason is worse
         _keep_traceback(directory)
-        end = JobEnd(
-            "failure", {}, f"the runner itself failed ({type(error).__name__}); see runner.log of the job"
-        )
+        end = JobEnd("failure", {}, _reason(error))
     sink.emit("job.finished", conclusion=end.conclusion, outputs=end.outputs, reason=end.reason)
     sink.close()
     if job is not None:
@@ -92,6 +91,13 @@ def process_start(pid: int) -> int:
     with suppress(OSError, IndexError, ValueError):
         return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
     return 0
+
+
+def _reason(error: Exception) -> str:
+    """Return words for the person, without any values: they may be secrets."""
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"{os.strerror(error.errno)}: the disk of the server's data directory was full; make room, run again"
+    return f"the runner itself failed ({type(error).__name__}); see runner.log of the job"
 
 
 def _keep_traceback(directory: Path) -> None:

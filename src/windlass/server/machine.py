@@ -12,6 +12,7 @@ from windlass.kube.local.edge.errors import EdgeError
 from windlass.server.datadir import DataDirectoryError
 from windlass.server.listen import PortTakenError
 from windlass.server.settings import SettingsError
+from windlass.store import is_disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,8 @@ def words_for(error: BaseException) -> str | None:
     """Return the words of an error that the user can mend; None for one that is a fault of ours."""
     if isinstance(error, BaseExceptionGroup):
         return words_for(error.exceptions[0]) if len(error.exceptions) == 1 else None
+    if is_disk_full(error):
+        return f"the disk of the data directory is full ({error}): make room there and start again"
     return str(error) if isinstance(error, MENDABLE) else None
 
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from windlass.identity import ScopeError, SecretError
+from windlass.store import is_disk_full
 from windlass.web.templating import render
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 PROGRAMS = ("/api/", "/events", "/healthz")
 MAX_SHOWN = 8
+DISK_FULL = (
+    "The disk of the server's data directory is full, and nothing was changed. Make room and try again."
+)
 
 
 def speaks_json(request: Request) -> bool:
@@ -68,6 +72,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _broken(request: Request, error: Exception) -> Response:
     log.error("web.broken", path=request.url.path, error=repr(error))
+    if is_disk_full(error):
+        return answer(request, 507, DISK_FULL)
     text = "The server met an error of its own. Its log says more: the terminal of `windlass up`."
     return answer(request, 500, text)
 
