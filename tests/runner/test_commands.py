@@ -33,6 +33,14 @@ def test_variables_and_path_are_never_set_by_a_log_line(
     assert ran.printed(2) == "preload=\n"
 
 
+def test_no_command_begins_within_a_long_line(host_forge: Forge) -> None:
+    """A line that is let go in pieces is still one line: what stands after them is nobody's command."""
+    script = "import sys, time\nsys.stdout.write('x' * 260_000 + ' ' * 9_000); sys.stdout.flush(); time.sleep(0.3)\n"
+    script += "sys.stdout.write('::error::bad\\n'); sys.stdout.flush()\nprint('::notice::heard')"
+    ran = host_forge.run({"run": script, "shell": "python"})
+    assert [event["message"] for event in ran.of("annotation")] == ["heard"]
+
+
 def test_what_stands_between_stop_and_token_is_text(forge: Forge) -> None:
     ran = forge.run(
         {

@@ -87,6 +87,7 @@ class Output:
         self._listener = listener
         self._findings = findings
         self._stop_token = ""
+        self._within = False
         self.heeds = True
         """Whether what is printed may hold commands. What tools of a built-in action print may not: a commit message
         or a file's name in it must not speak for the job."""
@@ -95,9 +96,19 @@ class Output:
         """Take what the step just printed, in pieces of any size."""
         lines, piece = self._lines.feed(chunk)
         if lines:
-            self._take(lines)
+            self._take(self._rest_of_line(lines))
         if piece:
             self._log.write(self._masker.mask(piece))
+            self._within = True
+
+    def _rest_of_line(self, block: bytes) -> bytes:
+        """Log the end of a line that was let go in pieces, and return what follows: no command begins within a line."""
+        if not self._within:
+            return block
+        self._within = False
+        end = block.index(b"\n") + 1
+        self._log.write(self._masker.mask(block[:end]))
+        return block[end:]
 
     def line(self, text: str) -> None:
         """Log a line of the runner's own, or several, which hold no commands."""
@@ -106,7 +117,7 @@ class Output:
     def finish(self) -> None:
         """Log a last line without end."""
         if rest := self._lines.rest():
-            self._take(rest + b"\n")
+            self._take(self._rest_of_line(rest + b"\n"))
 
     def _take(self, block: bytes) -> None:
         if b"\r" in block:
