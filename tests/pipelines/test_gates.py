@@ -242,3 +242,11 @@ async def test_who_pushed_hears_who_has_to_approve_and_does_not_wait_for_that(ho
         again = [line async for line in pipelines.news(push)]
     waits_for = "waits for anna, olga to approve it for production (windlass approve 1 deploy)"
     assert lines[-1] == again[-1] == f"  … deploy {waits_for}"
+
+
+def test_a_branch_that_is_called_like_a_tag_is_none() -> None:
+    rules = Environment("acme/app", "production", branches=("refs/tags/v*", "main"))
+    assert rules.admits("refs/tags/v1")
+    assert rules.admits("refs/heads/main")
+    assert not rules.admits("refs/heads/refs/tags/v1")
+    assert not rules.admits("refs/heads/refs/heads/main")

@@ -67,7 +67,9 @@ class Environment:
 
     def admits(self, ref: str) -> bool:
         """Whether runs of this ref may use it."""
-        name = ref.removeprefix("refs/heads/")
+        short = ref.removeprefix("refs/heads/")
+        # A branch may be called `refs/tags/v1`: it is not the tag.
+        name = ref if short.startswith("refs/") else short
         return not self.branches or included(name, self.branches)
 
 
