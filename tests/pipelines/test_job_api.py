@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import zipfile
 from functools import partial
@@ -13,8 +14,11 @@ import pytest
 from pipelines import living
 from pipelines.living import GOOD, zipped
 from windlass.pipelines.caches import cache_refs
+from windlass.pipelines.spool import sweep_parts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipelines.conftest import House
 
 
@@ -199,3 +203,14 @@ async def test_over_the_limit_the_least_used_goes_first(house: House) -> None:
 )
 def test_what_a_job_reads_and_where_it_writes(ref: str, event: str, base: str, refs: tuple[str, ...]) -> None:
     assert cache_refs(ref, event, base=base, default="main") == refs
+
+
+def test_what_a_killed_server_left_of_uploads_goes_in_time(tmp_path: Path) -> None:
+    old, young, whole = (tmp_path / "caches" / name for name in (".a.part", ".b.part", "1"))
+    old.parent.mkdir()
+    for path in (old, young, whole):
+        path.touch()
+    os.utime(old, (1, 1))
+    os.utime(whole, (1, 1))
+    assert sweep_parts(tmp_path / "caches", tmp_path / "nowhere") == 1
+    assert sorted(old.parent.iterdir()) == [young, whole]

@@ -8,14 +8,13 @@ import time
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import anyio.to_thread
 
 from windlass.pipelines.apply import run_of, subject
 from windlass.pipelines.errors import ArtifactError, ConflictError, NotFoundError
 from windlass.pipelines.records import Artifact
-from windlass.pipelines.spool import Spooled, TooLargeError, spool
+from windlass.pipelines.spool import Spooled, TooLargeError, part_in, spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -115,7 +114,7 @@ class Artifacts:
         total = await self._store.one("artifacts.total", job=job)
         left = self._settings.job_artifacts_limit - int(total["size"] if total else 0)
         limit = max(0, min(left, self._settings.artifact_limit))
-        temporary = path.with_name(f".{uuid4().hex}.part")
+        temporary = part_in(path.parent)
         try:
             spooled = await spool(chunks, temporary, limit)
             if digest and digest != spooled.digest:

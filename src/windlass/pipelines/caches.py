@@ -10,11 +10,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from windlass.pipelines.errors import CacheError, ConflictError, NotFoundError
 from windlass.pipelines.records import Cache
-from windlass.pipelines.spool import Spooled, TooLargeError, spool
+from windlass.pipelines.spool import Spooled, TooLargeError, part_in, spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -98,7 +97,7 @@ class Caches:
         old = await self._store.one("caches.exact", **where)
         if old and old["job"] != scope.job:
             raise _taken(scope, key)
-        temporary = self._settings.caches / "actions" / f".{uuid4().hex}.part"
+        temporary = part_in(self._settings.caches / "actions")
         limit = min(self._settings.cache_entry_limit, self._settings.cache_limit)
         try:
             spooled = await spool(chunks, temporary, limit)

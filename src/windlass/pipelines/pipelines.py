@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 import structlog
 
 from windlass.pipelines.artifacts import Artifacts
@@ -28,6 +29,7 @@ from windlass.pipelines.occurrences import Actor
 from windlass.pipelines.planner import Planner
 from windlass.pipelines.process import Processes, SystemProcesses
 from windlass.pipelines.queries import Queries
+from windlass.pipelines.spool import sweep_parts
 from windlass.pipelines.timetable import Timetable
 from windlass.pipelines.toolkit.uploads import Uploads
 
@@ -179,6 +181,8 @@ class Pipelines(Queries):
                 await self._forget_occurrences()
                 await self.artifacts.expire()
                 await self.uploads.expire()
+                parts = (self._settings.artifacts, self._settings.caches / "actions")
+                await anyio.to_thread.run_sync(sweep_parts, *parts)
             except Exception:
                 log.exception("housekeeping failed; trying again later")
             await anyio.sleep(HOUSEKEEPING)

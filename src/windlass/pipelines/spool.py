@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import anyio
 import anyio.to_thread
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FLUSH = 1 << 20
+PART = ".part"
+LEFT = 86_400.0
+"""Seconds after which a part to which nothing came is of an upload that a killed server left."""
 
 
 class TooLargeError(Exception):
@@ -27,6 +33,23 @@ class Spooled:
 
     size: int
     digest: str
+
+
+def part_in(directory: Path) -> Path:
+    """Return a new name for what is on its way into the directory."""
+    return directory / f".{uuid4().hex}{PART}"
+
+
+def sweep_parts(*roots: Path) -> int:
+    """Delete the parts below these directories that nobody will finish; returns how many. Blocks."""
+    count, before = 0, time.time() - LEFT
+    for root in roots:
+        for part in root.rglob(f".*{PART}"):
+            with suppress(FileNotFoundError):
+                if part.stat().st_mtime < before:
+                    part.unlink()
+                    count += 1
+    return count
 
 
 async def spool(chunks: AsyncIterator[bytes], path: Path, limit: int) -> Spooled:
