@@ -65,9 +65,22 @@ def bomb() -> bytes:
     return buffer.getvalue()
 
 
+def two_faced() -> bytes:
+    """A zip whose table of contents has harmless names, and whose files say others."""
+    return zipped({"a/inside": b"x"}).replace(b"a/inside", b"../evil!", 1)
+
+
+def with_hidden() -> bytes:
+    """A zip with a file in front that its table of contents does not name."""
+    first = zipped({"../../evil": b"x"})
+    return first[: first.index(b"PK\x01\x02")] + zipped({"fine": b""})
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (two_faced(), "another name in front"),
+        (with_hidden(), "something hidden"),
         (zipped({"../../etc/cron.d/x": b""}), "leads out"),
         (zipped({"a/../../b": b""}), "leads out"),
         (zipped({"/etc/passwd": b""}), "absolute"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import struct
 import time
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 FORBIDDEN = re.compile(r'["<>|*?:\r\n\\/\x00-\x1f]')
 MAX_NAME = 200
+_HEADER = struct.Struct("<4s2xH18xHH")
+"""Of a file in a zip: signature, flags, length of its name, length of the extra field."""
+_SIGNATURE = b"PK\x03\x04"
+_UTF8 = 0x800
+_DESCRIPTOR = 24
+"""Bytes that may follow a file's content: its sizes, when they were not known before."""
 DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -52,10 +59,13 @@ def check_archive(path: Path, *, files: int, unpacked: int) -> int:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
+            hidden = _hidden(path, entries)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise ArtifactError(f"the artifact is not a zip file: {error}") from error
     if len(entries) > files:
         raise ArtifactError(f"the artifact has {len(entries)} files; {files} are allowed: pack them first")
+    if hidden:
+        raise ArtifactError(hidden)
     seen: set[str] = set()
     for entry in entries:
         wrong = check_member(entry.orig_filename) or check_member(entry.filename)
@@ -69,6 +79,30 @@ def check_archive(path: Path, *, files: int, unpacked: int) -> int:
     if sum(entry.file_size for entry in entries) > unpacked:
         raise ArtifactError(f"the artifact unpacks to more than {unpacked >> 20} MiB")
     return sum(not entry.is_dir() for entry in entries)
+
+
+def _hidden(path: Path, entries: list[zipfile.ZipInfo]) -> str | None:
+    """Return what a reader would find that goes through the file instead of its table of contents; None: the same.
+
+    Streaming readers, the toolkit's among them, take names from the headers in front of the files.
+    """
+    end = 0
+    with path.open("rb") as stream:
+        for entry in sorted(entries, key=lambda entry: entry.header_offset):
+            stream.seek(entry.header_offset)
+            header = stream.read(_HEADER.size)
+            if len(header) < _HEADER.size:
+                return f"{entry.orig_filename[:200]!r} in the artifact has no header"
+            signature, flags, name_length, extra_length = _HEADER.unpack(header)
+            name = stream.read(name_length).decode("utf-8" if flags & _UTF8 else "cp437", "replace")
+            if signature != _SIGNATURE or name != entry.orig_filename:
+                return (
+                    f"{entry.orig_filename[:200]!r} in the artifact has another name in front of its content"
+                )
+            if not 0 <= entry.header_offset - end <= _DESCRIPTOR:
+                return f"the artifact has something hidden in front of {entry.orig_filename[:200]!r}"
+            end = stream.tell() + extra_length + entry.compress_size
+    return None
 
 
 def _taken(run: int, name: str) -> ConflictError:
