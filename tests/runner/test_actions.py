@@ -7,6 +7,7 @@ import json
 import stat
 import tarfile
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -276,25 +277,22 @@ def test_links_in_a_cache_stay_and_what_is_elsewhere_is_left_out(forge: Forge, s
     assert second.printed(2) == "1\n" * 4, second.everything
 
 
-@pytest.mark.parametrize("name", ["usr/evil", "home/../etc/evil", "{link}/evil"])
+@pytest.mark.parametrize("name", ["usr/evil", "home/../etc/windlass-evil", "workspace/link/windlass-evil"])
 def test_caches_cannot_write_elsewhere(forge: Forge, server: Server, name: str) -> None:
     """What another job stored may be anything: a path that leads out, or one that goes through a link it brings."""
     step = {"uses": "actions/cache@v4", "id": "c", "with": {"path": "local", "key": "k"}}
-    first = forge.run(step, {"run": "mkdir local; touch local/x; pwd"})
-    if forge.isolation != "bubblewrap":
-        return  # on the host the home of each job has another path, and what one stored no other finds
-    link = f"{first.printed(2).strip().lstrip('/')}/link"
+    forge.run(step, {"run": "mkdir local; touch local/x"})
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as archive:
-        if "link" in name:
-            planted = tarfile.TarInfo(link)
-            planted.type, planted.linkname = tarfile.SYMTYPE, "/etc"
-            archive.addfile(planted)
-        archive.addfile(tarfile.TarInfo(name.format(link=link)))
+        planted = tarfile.TarInfo("workspace/link")
+        planted.type, planted.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(planted)
+        archive.addfile(tarfile.TarInfo(name))
     server.caches[1]["data"] = data.getvalue()
     ran = forge.run(step, {"run": "true"})
-    assert "leads out of the job's directories" in ran.everything
-    assert ran.step(1)["outputs"]["cache-hit"] == "false"
+    assert f"{name!r} leads out of the job's directories" in ran.everything
+    assert "cache-hit" not in ran.step(1)["outputs"]
+    assert not Path("/etc/windlass-evil").exists()
 
 
 def test_a_failed_job_saves_no_cache(forge: Forge, server: Server) -> None:
