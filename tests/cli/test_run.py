@@ -583,6 +583,13 @@ def test_nothing_starts_that_was_not_asked_for(checkout: Checkout) -> None:
     assert not started.exists()
 
 
+def test_a_workflow_file_that_is_too_large_is_refused_and_not_cut(checkout: Checkout) -> None:
+    checkout.workflow(workflow(a=steps("true")) + "# much\n" * (200 << 10))
+    done = checkout.run()
+    assert done.code == 2
+    assert "maximum file size" in done.error
+
+
 def test_many_jobs(checkout: Checkout) -> None:
     checkout.workflow(
         workflow(

@@ -229,6 +229,16 @@ async def test_an_invalid_workflow_is_a_failed_run_that_shows_where(house: House
         await pipelines.rerun(1, actor="anna")
 
 
+async def test_a_workflow_file_that_is_too_large_is_a_failed_run_that_says_so(house: House) -> None:
+    await house.repository()
+    async with house.running() as pipelines:
+        await house.push({FILE: LINE + "# much\n" * (200 << 10)})
+        detail = await house.over(pipelines)
+    assert detail.run.conclusion == "failure"
+    assert detail.run.reason is not None
+    assert "maximum file size" in detail.run.reason.evidence
+
+
 @pytest.mark.parametrize(
     ("text", "message", "reason"),
     [

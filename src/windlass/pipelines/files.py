@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from windlass.repos import Git
 
 MAX_FILES = 200
-MAX_SOURCE = 1 << 20
 KEPT = 64
 KEPT_SIZE = 256 << 10
 
@@ -39,6 +38,6 @@ class WorkflowFiles:
 
     async def _read(self, repository: str, sha: str) -> dict[str, str]:
         entries = await self._git.list_files(repository, sha, FOLDER, recursive=False)
-        paths = [entry.path for entry in entries if is_workflow(entry.path) and entry.size <= MAX_SOURCE]
+        paths = [entry.path for entry in entries if is_workflow(entry.path)]
         found = await self._git.read_files(repository, sha, paths[:MAX_FILES]) if paths else {}
         return {path: content.decode("utf-8", "replace") for path, content in found.items()}

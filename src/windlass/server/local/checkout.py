@@ -172,7 +172,7 @@ def sources(root: Path) -> dict[str, str]:
     folder = root / FOLDER
     files = sorted(path for path in folder.glob("*.y*ml") if path.suffix in {".yml", ".yaml"})
     found = {
-        path.relative_to(root).as_posix(): path.read_bytes()[:MAX_SOURCE].decode("utf-8-sig", "replace")
+        path.relative_to(root).as_posix(): path.read_bytes()[: MAX_SOURCE + 1].decode("utf-8-sig", "replace")
         for path in files
         if path.is_file()
     }
