@@ -35,6 +35,8 @@ PROGRAMS = {
     "print('up', flush=True)\ntime.sleep(600)\n",
     "fails": "import sys\nprint('first', flush=True)\nprint('broken', file=sys.stderr, flush=True)\nsys.exit(3)\n",
     "ends": "print('done', flush=True)\n",
+    "pieces": "import os,time\nfor i in range(4):\n"
+    " for piece in ('line', ' ', str(i), '\\n'):\n  os.write(1, piece.encode()); time.sleep(0.02)\n",
     "talks": _TERM + "for i in range(6000):\n print('line', i, flush=True)\n time.sleep(0.1)\n",
     "http": _TERM
     + """
@@ -53,6 +55,7 @@ BEHAVIOURS = {
     "stubborn": Behaviour((Output("up"),), stop_after=3600),
     "fails": Behaviour((Output("first"), Output("broken", stream="stderr")), exit_after=0.05, exit_code=3),
     "ends": Behaviour((Output("done"),), exit_after=0.05),
+    "pieces": Behaviour(tuple(Output(f"line {i}") for i in range(4)), exit_after=0.05),
     "talks": Behaviour((Output("line", every=0.1),), stop_code=0),
     "http": Behaviour(answers=(Answer(body="ok\n"),), stop_code=0),
     "unstartable": Behaviour(start_error="executable file not found in $PATH"),

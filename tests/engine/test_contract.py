@@ -156,6 +156,18 @@ async def test_exit_code_and_both_streams(bench: Bench) -> None:
     assert b"T" in moment
 
 
+async def test_lines_that_were_written_in_pieces_are_whole_and_in_order(bench: Bench) -> None:
+    await have(bench, "pieces")
+    engine = bench.engine
+    identity = await engine.run(bench.spec("pieces"))
+    assert await engine.wait(identity) == 0
+    assert [line async for line in engine.logs(identity, tail=2)] == [b"line 2\n", b"line 3\n"]
+    followed = [line async for line in engine.logs(identity, tail=3, follow=True)]
+    assert followed == [b"line 1\n", b"line 2\n", b"line 3\n"]
+    stamped = [line async for line in engine.logs(identity, timestamps=True)]
+    assert [line.partition(b" ")[2] for line in stamped] == [b"line %d\n" % i for i in range(4)]
+
+
 async def test_a_taken_name_is_refused_by_its_own_error(bench: Bench) -> None:
     await have(bench, "sleep")
     await bench.engine.create(bench.spec("sleep"))

@@ -26,7 +26,7 @@ from windlass.engine.cli import parse, process
 from windlass.engine.cli.argv import Tool
 from windlass.engine.cli.containers import ContainerCommands
 from windlass.engine.cli.failures import failure
-from windlass.engine.cli.follow import LineSink
+from windlass.engine.cli.follow import LineSink, one_stamp
 from windlass.engine.cli.limits import HostLimits
 from windlass.engine.cli.process import Command, call
 
@@ -50,6 +50,13 @@ def test_times(text: str | float | None, value: float) -> None:
 
 def test_rfc3339_is_read_back() -> None:
     assert parse.seconds(parse.rfc3339(1_700_000_000.25)) == 1_700_000_000.25
+
+
+def test_of_the_times_in_a_line_the_program_keeps_its_own() -> None:
+    first, later, own = (b"2026-11-29T18:18:59.638%d0000Z " % n for n in (20, 30, 10))
+    assert one_stamp(first + b"line" + later + b" 1" + later + b"\n") == first + b"line 1\n"
+    assert one_stamp(first + own + b"said\n") == first + own + b"said\n"
+    assert one_stamp(b"no time\n") == b"no time\n"
 
 
 def test_a_docker_container() -> None:

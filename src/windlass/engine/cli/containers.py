@@ -127,11 +127,24 @@ class ContainerCommands(Core):
     ) -> AsyncGenerator[bytes, None]:
         """Read a container's output."""
         moment = parse.rfc3339(since) if since else ""
-        command = vectors.logs(
-            self.tool, check_name(container), follow=follow, tail=tail, since=moment, timestamps=timestamps
+
+        def read(*, follow: bool, tail: int | None) -> AsyncGenerator[bytes, None]:
+            command = vectors.logs(
+                self.tool,
+                check_name(container),
+                follow=follow,
+                tail=tail,
+                since=moment,
+                timestamps=timestamps,
+            )
+            return followers.log_lines(command, f"read the log of container {container}", streams)
+
+        feed = (
+            followers.whole_lines(read, follow=follow, tail=tail, timestamps=timestamps)
+            if self.tool.dialect == "podman"
+            else read(follow=follow, tail=tail)
         )
-        attempted = f"read the log of container {container}"
-        async with contextlib.aclosing(followers.log_lines(command, attempted, streams)) as feed:
+        async with contextlib.aclosing(feed):
             async for line in feed:
                 yield line
 

@@ -6,7 +6,8 @@ import contextlib
 import json
 import re
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import structlog
@@ -27,9 +28,18 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(?:Z|[+-]\d\d:\d\d) ")
+"""How podman writes the time of an entry."""
 
 FRESH = 600.0
 """Seconds after which the event stream is opened anew, so that one that has gone deaf does no lasting harm."""
+
+
+class LogReader(Protocol):
+    """Runs the engine's `logs` and gives its lines."""
+
+    def __call__(self, *, follow: bool, tail: int | None) -> AsyncGenerator[bytes, None]:
+        """Read from the beginning, or the end; go on or not."""
 
 
 async def events(
@@ -84,6 +94,42 @@ async def log_lines(
                 yield line
         except FailedError as error:
             raise failure(attempted, str(error) or "no such container") from None
+
+
+async def whole_lines(
+    read: LogReader, *, follow: bool, tail: int | None, timestamps: bool
+) -> AsyncGenerator[bytes, None]:
+    """Read podman's log with its lines put together.
+
+    A line that a program wrote in pieces (Python with PYTHONUNBUFFERED does) is several entries of the log. podman
+    puts them together when it reads from the beginning; with `--tail` it mixes them up, and each brings its own time.
+    """
+    known: deque[bytes] = deque(maxlen=tail)
+    skipped = 0
+    if tail is not None:
+        async with contextlib.aclosing(read(follow=False, tail=None)) as feed:
+            async for line in feed:
+                skipped += len(known) == tail
+                known.append(line)
+        if not follow:
+            for line in known:
+                yield one_stamp(line) if timestamps else line
+            return
+    async with contextlib.aclosing(read(follow=follow, tail=None)) as feed:
+        async for line in feed:
+            if skipped:
+                skipped -= 1
+            else:
+                yield one_stamp(line) if timestamps else line
+
+
+def one_stamp(line: bytes) -> bytes:
+    """Leave of a line's times only the first: a later one in it is that of a piece, an earlier one the program's."""
+    first = STAMP.match(line)
+    if first is None:
+        return line
+    begun = first.end()
+    return line[:begun] + STAMP.sub(lambda one: b"" if one[0] >= first[0] else one[0], line[begun:])
 
 
 def stream_sink(on_output: Callable[[Stream, bytes], None]) -> Callable[[int, bytes], None]:
