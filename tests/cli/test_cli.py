@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,42 @@ def test_without_a_server_the_way_to_one_is_named(tmp_path: Path, command: list[
     assert done.returncode == 3
     assert "windlass up" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--port", "70000"], "0<=x<=65535"),
+        (["--engine", "steam"], "'auto', 'podman', 'docker', 'fake'"),
+        (["--jobs", "-1"], "x>=0"),
+    ],
+)
+def test_an_option_of_up_that_cannot_be_is_a_usage_error(
+    tmp_path: Path, options: list[str], words: str
+) -> None:
+    done = windlass("up", "--data", str(tmp_path), *options)
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("taken", ["--port", "--kubernetes-port"])
+def test_a_port_that_is_taken_is_named_with_the_option_that_helps(tmp_path: Path, taken: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        ports = {"--port": "0", "--kubernetes-port": "0", "--edge-port": "0", taken: str(port)}
+        options = [part for option in ports.items() for part in option]
+        done = windlass("up", "--data", str(tmp_path), "--engine", "fake", *options)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"Error: cannot listen on 127.0.0.1:{port}: Address already in use. "
+        f"Stop what listens there, or choose another {taken}"
+    )
+
+
+def test_an_address_of_another_machine_is_not_called_taken(tmp_path: Path) -> None:
+    done = windlass("up", "--data", str(tmp_path), "--engine", "fake", "--host", "192.0.2.1", "--port", "0")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: cannot listen on 192.0.2.1:0: ")
+    assert "Choose a --host" in done.stderr
 
 
 def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:

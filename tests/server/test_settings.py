@@ -24,6 +24,9 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_defaults(tmp_path
         ("- port", "expected a map"),
         ("a: [", "not YAML"),
         ("port: 70000", "65535"),
+        ("port: 9000\nedge_port: 9000", "edge_port: 9000 is port already"),
+        ("service_ports: [9, 3]", "the first and the last port"),
+        ("colour: blue", "there is no such setting; there are host, port,"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_file_and_place(tmp_path: Path, text: str, expected: str) -> None:
@@ -31,6 +34,17 @@ def test_what_cannot_be_used_is_named_with_file_and_place(tmp_path: Path, text: 
     with pytest.raises(SettingsError, match=expected) as caught:
         load_settings(tmp_path, {})
     assert str(tmp_path / "windlass.yaml") in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "windlass.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"windlass.yaml: cannot be read"):
+        load_settings(tmp_path, {})
+
+
+def test_a_port_that_only_a_default_takes_names_the_option_that_helps(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"option --kubernetes-port: 8701 is port already"):
+        load_settings(tmp_path, {"port": 8701})
 
 
 def test_an_option_that_cannot_be_used_is_named_as_an_option(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from windlass.cli.parts import ENGINES
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -100,7 +102,9 @@ def _prepare_machine(data: Path, engine: str, console: Console) -> None:
     help="The demo's own data directory. All but its caches is made anew.",
 )
 @click.option("--keep", is_flag=True, help="Stay up afterwards, until Ctrl-C.")
-@click.option("--engine", default="auto", show_default=True, help="auto, podman or docker.")
+@click.option(
+    "--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help="Container engine."
+)
 @click.option("--port", default=8700, show_default=True, help="First of the ports that the server takes.")
 @click.option(
     "--only-first", is_flag=True, help="Only the main job: from the first push to the verified service."

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from windlass.cli.client import data_option, json_option, print_json
+from windlass.cli.parts import ENGINES
 
 
 def end_everything(data: Path, engine: str = "auto") -> dict[str, int]:
@@ -22,7 +23,7 @@ def end_everything(data: Path, engine: str = "auto") -> dict[str, int]:
 @click.command()
 @data_option
 @click.option(
-    "--engine", default="auto", show_default=True, help="auto, podman or docker: as it was started."
+    "--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help="As it was started."
 )
 @json_option
 def down(data: Path, engine: str, *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin", "/usr/lib/podman", "/usr/libexec/podman", "/usr/local/sbin")
+ENGINES = ("auto", "podman", "docker", "fake")
 VERSION = re.compile(r"\d+(\.\d+)+")
 
 

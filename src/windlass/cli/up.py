@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from windlass.cli.client import data_option
-from windlass.cli.parts import SYSTEM_FOLDERS
+from windlass.cli.parts import ENGINES, SYSTEM_FOLDERS
 
 if TYPE_CHECKING:
     from windlass.server.compose import Server, Started
+
+
+PORT = click.IntRange(0, 65535)
 
 
 class StartError(click.ClickException):
@@ -58,15 +61,26 @@ async def _until_told(server: Server) -> None:
 @click.command()
 @data_option
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=int, help="Dashboard, API, git and registry.  [default: 8700]")
-@click.option("--kubernetes-port", type=int, help="Kubernetes API.  [default: 8701]")
-@click.option("--edge-port", type=int, help="Ingress rules.  [default: 8702]")
+@click.option("--port", type=PORT, help="Dashboard, API, git and registry.  [default: 8700]")
+@click.option("--kubernetes-port", type=PORT, help="Kubernetes API.  [default: 8701]")
+@click.option("--edge-port", type=PORT, help="Ingress rules.  [default: 8702]")
 @click.option(
-    "--service-ports", type=(int, int), help="First and last port for Services.  [default: 8710 8799]"
+    "--service-ports",
+    metavar="FIRST LAST",
+    type=(PORT, PORT),
+    help="First and last port for Services.  [default: 8710 8799]",
 )
-@click.option("--engine", help="auto, podman, docker or fake.  [default: auto]")
-@click.option("--isolation", help="auto, bubblewrap or host.  [default: auto]")
-@click.option("--jobs", type=int, help="Jobs that run at once.  [default: one for each core, at least two]")
+@click.option("--engine", type=click.Choice(ENGINES), help="Container engine.  [default: auto]")
+@click.option(
+    "--isolation",
+    type=click.Choice(["auto", "bubblewrap", "host"]),
+    help="How jobs are kept apart.  [default: auto]",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(0),
+    help="Jobs that run at once.  [default: one for each core, at least two]",
+)
 @click.option("--verbose", is_flag=True, help="Log everything.")
 def up(data: Path, *, verbose: bool, **overrides: Any) -> None:
     """Start the server and stay until told to stop.

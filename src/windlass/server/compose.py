@@ -37,7 +37,7 @@ from windlass.server.checks import RunChecks
 from windlass.server.dispatch import Dispatch
 from windlass.server.housekeeping import Housekeeping
 from windlass.server.kubeconfigs import Kubeconfigs, write_kubeconfig
-from windlass.server.listen import Streams, bind, listening
+from windlass.server.listen import Streams, bind, listening, refusal
 from windlass.server.news import News
 from windlass.server.pulls import PullDesk
 from windlass.server.refusals import REFUSALS
@@ -50,7 +50,10 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
+    from anyio.abc import TaskGroup
+
     from windlass.engine import Engine
+    from windlass.kube.local.certificates import Certificates
     from windlass.server.datadir import DataDirectory
     from windlass.server.settings import Settings
 
@@ -136,9 +139,7 @@ class Server:
         certificates = ensure_certificates(folder("kube"))
 
         async with anyio.create_task_group() as tasks:
-            port = await tasks.start(
-                serve_tls, kubernetes, self._settings.host, self._settings.kubernetes_port, certificates
-            )
+            port = await self._open(tasks, kubernetes, certificates)
             self._settings = self._settings.model_copy(update={"kubernetes_port": port})
             kubeconfigs = Kubeconfigs(identity, f"https://{self._settings.host}:{port}", certificates.ca_pem)
             file = write_kubeconfig(self._directory, kubeconfigs.text(robots.delivery, "argocd"))
@@ -192,6 +193,15 @@ class Server:
                 tasks.start_soon(Housekeeping(repositories, images).run)
                 await self._tell(started, engine.name, links if first else None)
                 await anyio.sleep_forever()
+
+    async def _open(self, tasks: TaskGroup, kubernetes: KubernetesAPI, certificates: Certificates) -> int:
+        """Serve the Kubernetes API; returns its port. Raises PortTakenError."""
+        host, port = self._settings.host, self._settings.kubernetes_port
+        try:
+            chosen: int = await tasks.start(serve_tls, kubernetes, host, port, certificates)
+        except OSError as error:
+            raise refusal(host, port, error, "--kubernetes-port") from None
+        return chosen
 
     def _review(
         self, repositories: Repositories, secrets: Secrets, runs: Pipelines, deliveries: Deliveries

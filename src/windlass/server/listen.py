@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -42,6 +43,17 @@ class _Quiet(uvicorn.Server):
         yield
 
 
+def refusal(host: str, port: int, error: OSError, option: str = "--port") -> PortTakenError:
+    """Say where nobody can listen, why, and what helps; `option` is what chose the port."""
+    if error.errno == errno.EADDRINUSE:
+        helps = f"Stop what listens there, or choose another {option}"
+    elif error.errno == errno.EACCES:
+        helps = f"Choose a {option} from 1024 on, which needs no rights of root"
+    else:
+        helps = "Choose a --host that is an address of this machine, such as 127.0.0.1"
+    return PortTakenError(f"cannot listen on {host}:{port}: {error.strerror}. {helps}")
+
+
 def bind(host: str, port: int) -> socket.socket:
     """Open a listening socket; port 0 takes a free one.
 
@@ -55,9 +67,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise PortTakenError(
-            f"cannot listen on {host}:{port}: {error.strerror}. Stop what listens there, or choose another port"
-        ) from None
+        raise refusal(host, port, error) from None
     listener.listen(1024)
     return listener
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 CONFIG_NAME = "windlass.yaml"
+LAST_PORT = 65535
 
 
 class SettingsError(Exception):
@@ -19,12 +24,12 @@ class SettingsError(Exception):
 class Settings(BaseModel):
     """All settings of one server. Every field can stand in `windlass.yaml`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     host: str = Field("127.0.0.1", description="Address that the server and the edge listen on.")
-    port: int = Field(8700, ge=0, le=65535, description="Dashboard, API, git and registry.")
-    kubernetes_port: int = Field(8701, ge=0, le=65535, description="The Kubernetes API (TLS).")
-    edge_port: int = Field(8702, ge=0, le=65535, description="Ingress rules, by host and path.")
+    port: int = Field(8700, ge=0, le=LAST_PORT, description="Dashboard, API, git and registry.")
+    kubernetes_port: int = Field(8701, ge=0, le=LAST_PORT, description="The Kubernetes API (TLS).")
+    edge_port: int = Field(8702, ge=0, le=LAST_PORT, description="Ingress rules, by host and path.")
     service_ports: tuple[int, int] = Field((8710, 8799), description="First and last port given to Services.")
     engine: Literal["auto", "podman", "docker", "fake"] = Field("auto", description="Container engine.")
     isolation: Literal["auto", "bubblewrap", "host"] = Field("auto", description="How jobs are kept apart.")
@@ -45,6 +50,21 @@ class Settings(BaseModel):
         description="Where actions come from that are not hosted here, such as https://github.com; nowhere by default.",
     )
     variables: dict[str, str] = Field(default={}, description="`vars` of all workflows.")
+
+    @field_validator("kubernetes_port", "edge_port")
+    @classmethod
+    def _of_its_own(cls, value: int, info: ValidationInfo) -> int:
+        for name in ("port", "kubernetes_port"):
+            if value and info.data.get(name) == value:
+                raise PydanticCustomError("port", "{value} is {name} already", {"value": value, "name": name})
+        return value
+
+    @field_validator("service_ports")
+    @classmethod
+    def _a_range(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1] <= LAST_PORT:
+            raise PydanticCustomError("ports", "the first and the last port, from 1 to 65535, are expected")
+        return value
 
     @property
     def url(self) -> str:
@@ -75,20 +95,26 @@ def load_settings(data: Path, overrides: dict[str, Any]) -> Settings:
     if file.exists():
         try:
             given = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
-            raise SettingsError(f"{file}: not YAML: {error}") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            kind = "not YAML" if isinstance(error, yaml.YAMLError) else "cannot be read"
+            raise SettingsError(f"{file}: {kind}: {error}") from None
     if not isinstance(given, dict):
         raise SettingsError(f"{file}:1: expected a map of settings, found {type(given).__name__}")
     chosen = {key: value for key, value in overrides.items() if value is not None}
     try:
         return Settings(**{**given, **chosen})
     except ValidationError as error:
-        lines = [_complaint(file, chosen, problem["loc"], problem["msg"]) for problem in error.errors()]
+        from_file = given.keys() - chosen.keys()
+        lines = [_complaint(file, from_file, problem["loc"], problem["msg"]) for problem in error.errors()]
         raise SettingsError("\n".join(["settings that cannot be used:", *lines])) from None
 
 
-def _complaint(file: Path, chosen: dict[str, Any], place: tuple[int | str, ...], message: str) -> str:
-    """Say what is wrong with a setting, and where it was said."""
+def _complaint(file: Path, from_file: AbstractSet[str], place: tuple[int | str, ...], message: str) -> str:
+    """Say what is wrong with a setting, and where it was said or can be."""
     name = str(place[0]) if place else ""
-    where = f"option --{name.replace('_', '-')}" if name in chosen else f"{file}: {'.'.join(map(str, place))}"
+    if name not in Settings.model_fields:
+        message = f"there is no such setting; there are {', '.join(Settings.model_fields)}"
+    where = (
+        f"{file}: {'.'.join(map(str, place))}" if name in from_file else f"option --{name.replace('_', '-')}"
+    )
     return f"  {where}: {message}"

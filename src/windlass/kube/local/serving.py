@@ -67,7 +67,7 @@ def listen(host: str, port: int) -> socket.socket:
         bound.setblocking(False)
     except OSError as error:
         bound.close()
-        raise OSError(error.errno, f"{error.strerror}: {host}:{port}") from error
+        raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
     return bound
 
 
