@@ -6,7 +6,11 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -18,6 +22,9 @@ from windlass.cli.parts import PARTS, examine
 from windlass.cli.runs import NARROW, runs_table
 from windlass.cli.status import deliveries_table
 from windlass.cli.token import seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def windlass(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -111,6 +118,59 @@ def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
     done = windlass("runs", "--data", str(tmp_path), WINDLASS_URL="http://127.0.0.1:9", WINDLASS_TOKEN="t")
     assert done.returncode == 3
     assert "127.0.0.1:9" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "words"),
+    [
+        ("127.0.0.1:8700", "t", "write http://HOST:PORT"),
+        ("ftp://127.0.0.1", "t", "write http://HOST:PORT"),
+        ("http://127.0.0.1:9", "zwölf", "WINDLASS_TOKEN is no token"),
+        ("http://127.0.0.1:9", "a\nb", "WINDLASS_TOKEN is no token"),
+    ],
+)
+def test_what_the_environment_says_wrongly_is_a_usage_error(
+    tmp_path: Path, url: str, token: str, words: str
+) -> None:
+    done = windlass("status", "--data", str(tmp_path), WINDLASS_URL=url, WINDLASS_TOKEN=token)
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@contextmanager
+def answering(status: int, kind: str, body: bytes) -> Iterator[str]:
+    """Serve one answer to everything; yields the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 the base's name
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_token_that_is_not_let_in_is_named_by_where_it_comes_from(tmp_path: Path) -> None:
+    with answering(401, "application/json", b'{"detail": "no valid token: send Authorization"}') as url:
+        done = windlass("status", "--data", str(tmp_path), WINDLASS_URL=url, WINDLASS_TOKEN="old")
+    assert done.returncode == 1
+    assert f"{url} does not let in the token of WINDLASS_TOKEN: it has expired" in done.stderr
+    assert "windlass token create" in done.stderr
+
+
+def test_another_program_at_the_address_is_told_from_a_server(tmp_path: Path) -> None:
+    with answering(404, "text/plain", b"nothing here") as url:
+        done = windlass("status", "--data", str(tmp_path), WINDLASS_URL=url, WINDLASS_TOKEN="t")
+    assert done.returncode == 1
+    assert f"{url}/api/v1/applications answers 404" in done.stderr
+    assert "is it the server's address?" in done.stderr
 
 
 def test_what_cannot_be_a_commit_is_said_before_anybody_is_asked(tmp_path: Path) -> None:

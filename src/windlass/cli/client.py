@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 import httpx2 as httpx
@@ -48,11 +50,12 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Client:
-    """A connection to one server's REST API."""
+    """A connection to one server's REST API. `source` says where its token comes from."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, source: str) -> None:
         self.url = url
         self.token = token
+        self._source = source
         self._http = httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
         )
@@ -74,9 +77,18 @@ class Client:
             raise NoServerError(
                 f"no server answers at {self.url} ({error}): start one with `windlass up`"
             ) from None
-        if response.is_error:
-            raise ServerRefusedError(reason_of(response))
+        self._check(response)
         return response
+
+    def _check(self, response: httpx.Response) -> None:
+        if not response.is_error:
+            return
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            raise ServerRefusedError(
+                f"{self.url} does not let in the token of {self._source}: it has expired, was revoked, or is another "
+                "server's. `windlass token create` on the server's machine makes one"
+            )
+        raise ServerRefusedError(reason_of(response))
 
     @contextmanager
     def stream(self, path: str, **options: Any) -> Iterator[Iterator[str]]:
@@ -85,7 +97,7 @@ class Client:
             with self._http.stream("GET", f"/api/v1{path}", timeout=None, **options) as response:
                 if response.is_error:
                     response.read()
-                    raise ServerRefusedError(reason_of(response))
+                    self._check(response)
                 yield response.iter_lines()
         except httpx.TransportError as error:
             raise NoServerError(f"the server at {self.url} went away: {error}") from None
@@ -96,7 +108,10 @@ def reason_of(response: httpx.Response) -> str:
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
-        return f"{response.status_code} {response.reason_phrase}: {response.text[:500]}"
+        return (
+            f"{response.url} answers {response.status_code} {response.reason_phrase}, and not as Windlass does: "
+            f"is it the server's address? {response.text[:500].strip()}"
+        )
     return detail if isinstance(detail, str) else json.dumps(detail)
 
 
@@ -104,7 +119,8 @@ def connect(data: Path) -> Client:
     """Find the server of the data directory, or the one that WINDLASS_URL and WINDLASS_TOKEN name."""
     url, token = os.environ.get("WINDLASS_URL"), os.environ.get("WINDLASS_TOKEN")
     if url and token:
-        return Client(url, token)
+        check_contact(url, token)
+        return Client(url, token, "WINDLASS_TOKEN")
     directory = DataDirectory(data)
     url = directory.read_contact().get("url")
     try:
@@ -116,7 +132,16 @@ def connect(data: Path) -> Client:
             f"no server has run in {data}: start one with `windlass up`, name its directory with --data, "
             "or set WINDLASS_URL and WINDLASS_TOKEN"
         )
-    return Client(url, token)
+    return Client(url, token, str(directory.admin_token))
+
+
+def check_contact(url: str, token: str) -> None:
+    """Raise UsageError where what the environment says cannot be an address or a token."""
+    found = urlsplit(url)
+    if found.scheme not in {"http", "https"} or not found.hostname:
+        raise click.UsageError(f"WINDLASS_URL is {url!r}: write http://HOST:PORT, where the server listens")
+    if not re.fullmatch(r"[!-~]+", token):
+        raise click.UsageError("WINDLASS_TOKEN is no token: it holds spaces or letters that no token has")
 
 
 def print_json(value: Any) -> None:
