@@ -210,6 +210,37 @@ def test_the_caret_stands_under_the_symbol() -> None:
     assert [source[carets.index("^") :][:4] for source, carets in drawn] == ["nope", "== }"]
 
 
+def test_each_expression_of_a_text_is_noted_where_it_stands() -> None:
+    text = job(
+        "    steps:\n"
+        "      - run: |\n"
+        "          echo ${{ 'a' }} ${{ nope.x }} ${{ foo() }}\n"
+        "          echo ${{ github.ref == }}\n"
+        "      - run: >-\n"
+        "          a\n"
+        "          b ${{ bar.x }}\n"
+        '      - run: "a \\"b\\"\n'
+        '          ${{ baz.y }} ${{ bat.y == \\"1\\" }}"\n'
+    )
+    found = parse(text, "ci.yaml").diagnostics
+    drawn = [render(item, text).splitlines()[1:3] for item in found]
+    marked = [source[carets.index("^") :][: carets.count("^")] for source, carets in drawn]
+    assert marked == ["n", "f", "=", "b", "b", r"${{ bat.y == \"1\" }}"]
+    assert [item.message.split(". ")[0] for item in found[:3]] == [
+        "Unrecognized named-value: 'nope'",
+        "Unrecognized function: 'foo'",
+        "Unexpected end of expression: '=='",
+    ]
+
+
+def test_a_condition_is_checked_for_names_and_symbols_in_one_pass() -> None:
+    text = job("    if: |\n      github.ref &&\n      nope.x y\n")
+    (found,) = parse(text, "ci.yaml").diagnostics
+    assert found.message.startswith("Unrecognized named-value: 'nope'. Located at position 15 ")
+    source, carets = render(found, text).splitlines()[-3:-1]
+    assert source[carets.index("^") :].startswith("nope")
+
+
 def test_background_steps() -> None:
     one = workflow(
         job(

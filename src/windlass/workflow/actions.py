@@ -30,7 +30,7 @@ class ParsedAction:
 def parse_action(text: str, path: str) -> ParsedAction:
     """Read an `action.yml`. Never raises: everything that is wrong is in the diagnostics, all at once."""
     problems = Problems()
-    file = problems.file(path)
+    file = problems.file(path, text)
     document = read(text, path)
     action = None
     if document.root is None:

@@ -63,7 +63,7 @@ def parse(text: str, path: str, options: Options = DEFAULT) -> Parsed:
 def read_file(source: str, path: str, problems: Problems, options: Options) -> Reading:
     """Read one file into tokens and, where they are well formed, into the model."""
     bounds = options.bounds
-    file = problems.file(path)
+    file = problems.file(path, source)
     if file > bounds.files:
         problems.plain(f"The maximum file count of {bounds.files} has been exceeded", code="too-large")
         return Reading(None, None)
@@ -131,7 +131,7 @@ def check_events(reading: Reading, problems: Problems, options: Options) -> None
         problems.add(reading.root, "Required property is missing: on", "missing-key")
         return
     closer = Problems()
-    closer.files = problems.files
+    closer.files, closer.sources = problems.files, problems.sources
     Reader(closer, on.file).read(on.node, STRICT.keys["on"])
     names = {(key.line, key.column) for key, _ in on.pairs} if isinstance(on, MappingToken) else None
     known = {(item.line, item.column, item.message) for item in problems.found}

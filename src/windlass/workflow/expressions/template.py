@@ -29,10 +29,9 @@ _NOT_CLOSED = (
 
 
 class Inset(NamedTuple):
-    """An expression within a text: what stands between the braces, stripped, and its 0-based offset."""
+    """An expression within a text: what stands between the braces, stripped."""
 
     expression: str
-    offset: int
 
 
 @lru_cache(maxsize=4096)
@@ -46,8 +45,7 @@ def split(text: str) -> tuple[str | Inset, ...]:
             raise ExpressionError("lexing", _NOT_CLOSED, text, start + 1)
         if start > done:
             parts.append(text[done:start])
-        inner = match[1]
-        parts.append(Inset(inner.strip(), start + 3 + len(inner) - len(inner.lstrip())))
+        parts.append(Inset(match[1].strip()))
         done = match.end()
     if done < len(text):
         parts.append(text[done:])

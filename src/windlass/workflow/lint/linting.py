@@ -100,7 +100,9 @@ def _read_action(source: str, path: str) -> tuple[MappingToken | None, Node | No
     problems = Problems()
     try:
         found = parse_action(source, path).diagnostics
-        token = Reader(problems, problems.file(path)).read(document.root, ROOT) if document.root else None
+        token = (
+            Reader(problems, problems.file(path, source)).read(document.root, ROOT) if document.root else None
+        )
     except TooDeepError:
         return None, None, (Diagnostic("too-large", "error", "Maximum object depth exceeded", path),)
     return token if isinstance(token, MappingToken) else None, document.root, found

@@ -10,6 +10,7 @@ from windlass.workflow.expressions.errors import ExpressionError
 from windlass.workflow.expressions.parser import parse
 from windlass.workflow.expressions.template import ANYTHING, OPEN, Inset, split
 from windlass.workflow.lint.rules import RULES
+from windlass.workflow.reading import places
 from windlass.workflow.reading.tokens import (
     Expression,
     Literal,
@@ -125,16 +126,11 @@ class Unit:
 
     def written(self, token: Token) -> str:
         """Return a token as it stands in the file."""
-        return self.source[token.node.start.index : token.node.end.index]
+        return places.written(token.node, self.source)
 
     def stretch(self, token: Token, start: int, end: int) -> Span:
         """Return the span of an offset range of `written`, cut at the end of its line."""
-        written = self.written(token)
-        before = written[:start]
-        line = token.line + before.count("\n")
-        column = start - before.rfind("\n") if "\n" in before else token.column + start
-        stop = written.find("\n", start, end)
-        return Span(line, column, line, column + (stop if stop >= 0 else end) - start)
+        return places.stretch(token.node, self.source, start, end)
 
 
 @dataclass(frozen=True, slots=True)

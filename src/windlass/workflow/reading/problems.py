@@ -52,11 +52,13 @@ def docs(code: str) -> str:
 class Problems:
     """Collects findings over the files of one workflow.
 
-    `files` are their names, in the order of reading; `size` and `jobs` add up over all of them.
+    `files` are their names, in the order of reading, `sources` their texts; `size` and `jobs` add up over
+    all of them.
     """
 
     def __init__(self) -> None:
         self.files: list[str] = []
+        self.sources: list[str] = []
         self.found: list[Problem] = []
         self.size = 0
         self.jobs = 0
@@ -64,11 +66,12 @@ class Problems:
     def __bool__(self) -> bool:
         return any(problem.severity == "error" for problem in self.found)
 
-    def file(self, name: str) -> int:
+    def file(self, name: str, source: str = "") -> int:
         """Return the number of a file, from 1."""
         known = [item.upper() for item in self.files]
         if name.upper() not in known:
             self.files.append(name)
+            self.sources.append(source)
             return len(self.files)
         return known.index(name.upper()) + 1
 

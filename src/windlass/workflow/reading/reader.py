@@ -14,6 +14,7 @@ from windlass.workflow.expressions.parser import Names, parse
 from windlass.workflow.expressions.template import OPEN, Inset, joined, split
 from windlass.workflow.expressions.values import to_string
 from windlass.workflow.grammar.types import ANY, NOWHERE, Type, allowed
+from windlass.workflow.reading import places
 from windlass.workflow.reading.tokens import Expression, Insert, Literal, MappingToken, SequenceToken, Token
 
 if TYPE_CHECKING:
@@ -179,7 +180,10 @@ class Reader:
             self._error(node, error.message, "expression-not-closed")
             return plain
         insets = [part for part in parts if isinstance(part, Inset)]
-        if not all(self._checked(node, inset, names) for inset in insets):  # a list: note all errors
+        checked = [
+            self._checked(node, insets, number, names) for number in range(len(insets))
+        ]  # notes all errors
+        if not all(checked):
             return plain
         if any(_directive(inset) for inset in insets):
             return self._insert(node, value, len(parts) == 1)
@@ -197,9 +201,11 @@ class Reader:
         self._error(node, message, "unexpected-directive")
         return Literal(node, self.file, value, value)
 
-    def _checked(self, node: Scalar, inset: Inset, names: Names) -> bool:
+    def _checked(self, node: Scalar, insets: list[Inset], number: int, names: Names) -> bool:
+        inset = insets[number]
         if not inset.expression:
-            self._error(node, "An expression was expected", "expression", _place(node, inset.offset, 1))
+            place = self._place(node, insets, number, 0)
+            self._error(node, "An expression was expected", "expression", place)
             return False
         if _directive(inset):
             count = len(inset.expression.split()) - 1
@@ -210,30 +216,13 @@ class Reader:
         try:
             parse(inset.expression, names)
         except ExpressionError as error:
-            offset = inset.offset + max(error.position - 1, 0)
-            length = 1 if error.position else len(inset.expression)
-            self._error(node, error.message, "expression", _place(node, offset, length))
+            self._error(node, error.message, "expression", self._place(node, insets, number, error.position))
             return False
         return True
+
+    def _place(self, node: Scalar, insets: list[Inset], number: int, position: int) -> Span | None:
+        return places.inset(node, self.problems.sources[self.file - 1], insets, number, position)
 
 
 def _directive(inset: Inset) -> bool:
     return inset.expression == "insert" or inset.expression.startswith(("insert ", "insert\t", "insert\n"))
-
-
-def _place(node: Scalar, offset: int, length: int) -> Span | None:
-    """Return where a part of a scalar stands, None where escapes or folding make that unsure."""
-    start, end = node.start, node.end
-    if (
-        start.line != end.line
-        or node.tag is not None
-        or end.index - start.index
-        not in {
-            len(node.text),
-            len(node.text) + 2,
-        }
-    ):
-        return None
-    quote = 1 if node.style else 0
-    column = int(start.column) + 1 + quote + offset
-    return Span(node.line, column, node.line, column + length)

@@ -8,6 +8,7 @@ from windlass.workflow.expressions.errors import ExpressionError
 from windlass.workflow.expressions.parser import parse
 from windlass.workflow.expressions.template import normalised
 from windlass.workflow.grammar.types import NOWHERE, allowed
+from windlass.workflow.reading import places
 from windlass.workflow.reading.ids import Ids, action_reference, step_hint
 from windlass.workflow.reading.tokens import (
     Expression,
@@ -48,15 +49,16 @@ def condition(token: Token | None, names: str, problems: Problems) -> str:
     if token is None:
         return "success()"
     bare = token.expression if isinstance(token, Expression) else text(token)
-    try:
-        if not bare.strip():
-            return "success()"
-        whole = normalised(bare)
-        parse(bare.strip(), allowed(NOWHERE, names))
-    except ExpressionError as error:
-        problems.add(token, error.message, "expression")
+    bare = bare.strip()
+    if not bare:
         return "success()"
-    return whole
+    try:
+        parse(bare, allowed(NOWHERE, names))
+    except ExpressionError as error:
+        span = places.whole(token.node, problems.sources[token.file - 1], bare, error.position)
+        problems.add(token, error.message, "expression", span=span)
+        return "success()"
+    return normalised(bare)
 
 
 def steps(token: Token | None, names: str, problems: Problems) -> list[Step]:
