@@ -103,6 +103,18 @@ def test_errors_name_the_symbol_and_its_place(text: str, message: str, position:
     assert caught.value.expression == text
 
 
+def test_keys_of_json_that_differ_in_case_are_one_key() -> None:
+    made = value('fromJSON(\'{"b": 1, "a": 2, "B": 3, "c": 4}\')')
+    assert list(made.items()) == [("b", 3), ("a", 2), ("c", 4)]
+
+
+def test_positions_in_messages_count_as_github_does() -> None:
+    with pytest.raises(ExpressionError) as caught:
+        value("'\U0001f600' == nope")
+    assert "Located at position 9 within" in caught.value.message
+    assert caught.value.position == 8
+
+
 @pytest.mark.parametrize(
     "text", ["fromJSON('{')", "fromJSON('NaN')", "fromJSON('')", "format('{1}', 1)", "format('{0')"]
 )

@@ -26,6 +26,7 @@ class ExpressionError(ValueError):
 
 
 def located(kind: Kind, what: str, symbol: str, position: int, expression: str) -> ExpressionError:
-    """Return the error that names a symbol and its place."""
-    message = f"{what}: '{symbol}'. Located at position {position} within expression: {expression}"
+    """Return the error that names a symbol and its place: in the message in UTF-16 units, as GitHub counts."""
+    wide = sum(char > "\uffff" for char in expression[: position - 1])
+    message = f"{what}: '{symbol}'. Located at position {position + wide} within expression: {expression}"
     return ExpressionError(kind, message, expression, position)

@@ -172,11 +172,9 @@ def _refuse(constant: str) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len({fold(key) for key in made}) == len(made):
-        return made
+    """Return an object; of keys that differ in case only the first gives the name, the last the value."""
     first: dict[str, str] = {}
-    return {first.setdefault(fold(key), key): value for key, value in reversed(list(made.items()))}
+    return {first.setdefault(fold(key), key): value for key, value in pairs}
 
 
 def to_json(value: Any, indent: str = "") -> str:
