@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
@@ -19,7 +19,7 @@ from rich.console import Console
 from windlass.cli.looks import console
 from windlass.cli.main import COMMANDS, HIDDEN, cli
 from windlass.cli.parts import PARTS, examine
-from windlass.cli.runs import NARROW, runs_table
+from windlass.cli.runs import NARROW, runs_table, show_run
 from windlass.cli.status import deliveries_table
 from windlass.cli.token import seconds
 
@@ -138,11 +138,11 @@ def test_what_the_environment_says_wrongly_is_a_usage_error(
 
 
 @contextmanager
-def answering(status: int, kind: str, body: bytes) -> Iterator[str]:
+def answering(status: int, kind: str, body: bytes, method: str = "GET") -> Iterator[str]:
     """Serve one answer to everything; yields the address."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+        def answer(self) -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -151,6 +151,7 @@ def answering(status: int, kind: str, body: bytes) -> Iterator[str]:
 
         def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 the base's name
 
+    setattr(Handler, f"do_{method}", Handler.answer)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -171,6 +172,19 @@ def test_another_program_at_the_address_is_told_from_a_server(tmp_path: Path) ->
     assert done.returncode == 1
     assert f"{url}/api/v1/applications answers 404" in done.stderr
     assert "is it the server's address?" in done.stderr
+
+
+def test_a_kubeconfig_is_its_owners_only_and_a_place_that_is_none_is_named(tmp_path: Path) -> None:
+    with answering(200, "text/plain", b"kind: Config\n", method="POST") as url:
+        told = {"WINDLASS_URL": url, "WINDLASS_TOKEN": "t"}
+        file = tmp_path / "there.yaml"
+        file.touch(0o644)
+        assert windlass("kubeconfig", "-o", str(file), **told).returncode == 0
+        missing = tmp_path / "none" / "x"
+        done = windlass("kubeconfig", "-o", str(missing), **told)
+    assert (file.stat().st_mode & 0o777, file.read_text()) == (0o600, "kind: Config\n")
+    assert done.returncode == 1
+    assert done.stderr == f"Error: Could not open file '{missing}': No such file or directory\n"
 
 
 def test_what_cannot_be_a_commit_is_said_before_anybody_is_asked(tmp_path: Path) -> None:
@@ -264,3 +278,42 @@ for write in (lambda: logs.write_server_logs(verbose=True), logs.write_errors_on
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.count("ValueError: no") == 2
     assert "hunter2" not in done.stderr
+
+
+def test_a_run_shows_the_numbers_that_logs_takes_and_no_time_of_what_was_skipped() -> None:
+    job: dict[str, Any] = {
+        "status": "completed",
+        "reason": None,
+        "created_at": 1.0,
+        "started_at": None,
+        "finished_at": 9.0,
+    }
+    step = {"step": 4, "name": "Test", "status": "completed", "conclusion": "failure", "seconds": 1.5}
+    run: dict[str, Any] = {
+        "id": 2,
+        "title": "A",
+        "workflow": "ci",
+        "number": 2,
+        "repository": "acme/app",
+        "ref": "main",
+    }
+    run |= {"sha": "4f2a9c1", "actor": "anna", "created_at": 1.0, "status": "completed", "replay_of": None}
+    found: dict[str, Any] = {
+        "run": {**run, "conclusion": "failure", "reason": None},
+        "url": "http://here",
+        "pins": {},
+    }
+    found |= {"images": [], "first_error": None}
+    failed: dict[str, Any] = {
+        **job,
+        "name": "test",
+        "conclusion": "failure",
+        "steps": [step],
+        "started_at": 2.0,
+    }
+    skipped: dict[str, Any] = {**job, "name": "deploy", "conclusion": "skipped", "steps": []}
+    out = Console(width=80, record=True, file=io.StringIO())
+    show_run({**found, "jobs": [failed, skipped]}, out)
+    text = out.export_text()
+    assert "✗ failure  4 Test  1.50 s" in text
+    assert "8.00 s" not in text

@@ -10,6 +10,7 @@ from windlass.repos import Git, GitWriter, Identity, Repositories
 from windlass.repos.errors import (
     MergeBlockedError,
     NotAllowedError,
+    PullNotFoundError,
     PullStateError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -289,6 +290,11 @@ async def test_an_approval_is_of_one_commit(site: Site) -> None:
     await site.commit("feature", {"evil.txt": b"e\n"})
     with pytest.raises(MergeBlockedError, match="needs 1 approvals"):
         await site.pulls.merge(REPO, 1, principal=BERT)
+
+
+async def test_one_that_is_not_there_names_the_command_that_lists_all(site: Site) -> None:
+    with pytest.raises(PullNotFoundError, match=f"`windlass pr list --state all -R {REPO}` shows all"):
+        await site.pulls.approve(REPO, 99, principal=ANNA)
 
 
 async def test_machines_do_not_approve(site: Site) -> None:

@@ -109,7 +109,7 @@ async def test_who_may_not_makes_none(releases: Releases) -> None:
 
 @pytest.mark.parametrize("tag", ["", "a..b", "-x", "x y", "x\n"])
 async def test_tags_that_git_would_not_have(releases: Releases, tag: str) -> None:
-    with pytest.raises(BadNameError):
+    with pytest.raises(BadNameError, match="is not a tag's name"):
         await releases.create(REPO, tag, principal=ANNA)
 
 

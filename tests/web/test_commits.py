@@ -19,6 +19,8 @@ UNKNOWN = [
     ),
     ("GET", "/runs?repository=nope", "nope"),
     ("GET", "/runs/999", "there is no run 999: see `windlass runs`"),
+    ("GET", "/runs/1/logs?job=test&step=99", "job test of run 1 has no step 99: its steps are 0, 1"),
+    ("GET", "/repositories/acme/nope/environments", "No repository acme/nope is hosted here."),
     ("GET", "/runs/999/logs", "there is no run 999: see `windlass runs`"),
     (
         "GET",

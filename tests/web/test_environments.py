@@ -29,6 +29,7 @@ async def test_rules_are_an_administrators_to_set(fresh: Site) -> None:
         assert (row["name"], row["approvers"], row["wait"]) == ("production", ["anna"], 60)
         elsewhere = PLACE.replace("gated", "none")
         assert (await client.put(f"{elsewhere}/production", json=RULES)).status_code == 404
+        assert (await client.get(elsewhere)).status_code == 404
         assert (await client.delete(f"{PLACE}/production")).status_code == 204
         assert (await client.delete(f"{PLACE}/production")).status_code == 404
 

@@ -33,7 +33,11 @@ def kubeconfig(namespace: str, output: Path | None, ttl: str, data: Path, *, as_
     if output is None:
         click.echo(text, nl=False)
         return
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise click.FileError(str(output), hint=error.strerror) from None
+    os.fchmod(descriptor, 0o600)  # a file that was there keeps its mode otherwise
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     click.echo(f"export KUBECONFIG={output.absolute()}")

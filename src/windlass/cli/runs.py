@@ -28,7 +28,7 @@ STAMP = 29
 def span(row: dict[str, Any]) -> float | None:
     """Return how long something took, if it has ended."""
     begun, ended = row.get("started_at") or row.get("created_at"), row.get("finished_at")
-    return ended - begun if begun and ended else None
+    return ended - begun if begun and ended and row.get("conclusion") != "skipped" else None
 
 
 def state(row: dict[str, Any]) -> str:
@@ -50,7 +50,10 @@ def show_run(found: dict[str, Any], out: Console) -> None:
         if job["reason"] and state(job) != "success":
             branch_of.add(f"[yellow]{escape(job['reason']['text'])}[/]")
         for step in job["steps"]:
-            branch_of.add(f"{mark(state(step))}  {escape(step['name'])}  [dim]{duration(step['seconds'])}[/]")
+            branch_of.add(
+                f"{mark(state(step))}  [dim]{step['step']}[/] {escape(step['name'])}  "
+                f"[dim]{duration(step['seconds'])}[/]"
+            )
     out.print(tree)
     if run["reason"]:
         out.print(f"\n[yellow]{escape(run['reason']['text'])}[/]")
@@ -94,7 +97,9 @@ def runs() -> None:
 @click.option("-R", "--repository", metavar="OWNER/NAME", help="Only this repository's.")
 @click.option("--scheduled", is_flag=True, help="Schedules instead: what comes next, and when.")
 @click.option("--events", is_flag=True, help="What happened beside pushes: what it started, or why nothing.")
-@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option(
+    "--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many, newest first."
+)
 @data_option
 @json_option
 def show(
@@ -203,7 +208,12 @@ def runs_table(rows: list[dict[str, Any]], *, narrow: bool) -> Table:
 @click.command()
 @click.argument("run", type=int)
 @click.option("--job", "-j", help="Only this job (its key in the workflow).")
-@click.option("--step", "-s", type=int, help="Only this step's number; needs --job.")
+@click.option(
+    "--step",
+    "-s",
+    type=int,
+    help="Only the step with this number (`windlass runs RUN` shows it); needs --job.",
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run ends.")
 @click.option("--timestamps", "-t", is_flag=True, help="Keep the time in front of each line.")
 @data_option

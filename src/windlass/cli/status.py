@@ -76,7 +76,13 @@ def troubles(applications: list[dict[str, Any]], refused: dict[str, list[str]]) 
 
 
 @click.command()
-@click.option("--limit", default=10, show_default=True, help="How many deliveries, newest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 500),
+    default=10,
+    show_default=True,
+    help="How many deliveries, newest first.",
+)
 @data_option
 @json_option
 def status(limit: int, data: Path, *, as_json: bool) -> None:

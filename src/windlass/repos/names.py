@@ -46,11 +46,14 @@ def repository_name(name: str) -> str:
     return name
 
 
-def branch_ref(branch: str) -> str:
-    """Return the full ref of a branch: `main` and `refs/heads/main` both give `refs/heads/main`."""
+def branch_ref(branch: str, what: str = "branch") -> str:
+    """Return the full ref of a branch: `main` and `refs/heads/main` both give `refs/heads/main`.
+
+    `what` else it is that is named and follows the same rules: BadNameError says so.
+    """
     short = branch.removeprefix("refs/heads/")
     if not short or len(short) > MAX_REF or BAD_REF.search(short):
-        raise BadNameError(f"{branch[:200]!r} is not a branch's name (see git check-ref-format).")
+        raise BadNameError(f"{branch[:200]!r} is not a {what}'s name (see git check-ref-format).")
     return f"refs/heads/{short}"
 
 

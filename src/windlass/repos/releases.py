@@ -114,7 +114,7 @@ class Releases:
     ) -> Release:
         """Make a release. A tag that is not there is put on `target`, by default the default branch."""
         repository = await self._allowed(repo, principal, "repo:write")
-        tag = branch_ref(tag).removeprefix("refs/heads/")
+        tag = branch_ref(tag, "tag").removeprefix("refs/heads/")
         release = Release(
             id=0,
             repository=repo,

@@ -35,7 +35,7 @@ class Book:
         row = await self._store.one("pulls.get", repository=repo, number=number)
         if row is None:
             raise PullNotFoundError(
-                f"{repo} has no pull request {number}: `windlass pr list {repo}` shows all."
+                f"{repo} has no pull request {number}: `windlass pr list --state all -R {repo}` shows all."
             )
         return Pull.of(row)
 

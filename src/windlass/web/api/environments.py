@@ -48,7 +48,9 @@ async def list_environments(
     who: Reader,  # noqa: ARG001 the gate
 ) -> list[dict[str, Any]]:
     """List the environments of a repository that have rules or variables."""
-    found = await ports_of(request).runs.environments.all(f"{owner}/{name}")
+    ports = ports_of(request)
+    await ports.hosting.get(f"{owner}/{name}")
+    found = await ports.runs.environments.all(f"{owner}/{name}")
     return [asdict(item) for item in found]
 
 

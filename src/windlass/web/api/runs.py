@@ -148,13 +148,18 @@ async def _after(skip: int, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes
         skip = max(0, skip - len(block))
 
 
-async def _keys(request: Request, number: int, job: str | None) -> list[str]:
+async def _keys(request: Request, number: int, job: str | None, step: int | None) -> list[str]:
     detail = await ports_of(request).runs.detail(number)
     keys = [found.key for found in detail.jobs]
     if job is None:
         return keys
     if job not in keys:
         raise HTTPException(404, f"run {number} has no job {job}: it has {', '.join(keys) or 'none'}")
+    found = detail.jobs[keys.index(job)]
+    steps = [each.step for each in detail.steps if each.job == found.id]
+    if step is not None and step not in steps and found.status == "completed":
+        there = f"its steps are {', '.join(map(str, steps))}" if steps else "none of its steps ran"
+        raise HTTPException(404, f"job {job} of run {number} has no step {step}: {there}")
     return [job]
 
 
@@ -175,7 +180,7 @@ async def logs(
     `skip` leaves out that many bytes at its beginning, for those who have them already. `tail` begins so many lines
     before the end of a job's last log, or of the step's: of a log of any length this takes no longer.
     """
-    keys = await _keys(request, number, job)
+    keys = await _keys(request, number, job, step)
     stream = _after(skip, _log(ports_of(request).runs, number, keys, step, follow=follow, tail=tail))
     return StreamingResponse(
         stream, media_type="text/plain; charset=utf-8", headers={"X-Accel-Buffering": "no"}
