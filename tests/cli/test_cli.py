@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
+from rich.tree import Tree
 
 from windlass.cli.looks import console
 from windlass.cli.main import COMMANDS, HIDDEN, cli
 from windlass.cli.parts import PARTS, examine
 from windlass.cli.runs import NARROW, runs_table, show_run
-from windlass.cli.status import deliveries_table
+from windlass.cli.status import STAMPS, deliveries_table, draw_delivery
 from windlass.cli.token import seconds
 
 if TYPE_CHECKING:
@@ -317,3 +318,20 @@ def test_a_run_shows_the_numbers_that_logs_takes_and_no_time_of_what_was_skipped
     text = out.export_text()
     assert "✗ failure  4 Test  1.50 s" in text
     assert "8.00 s" not in text
+
+
+def test_the_trace_of_a_bad_version_says_why_and_what_helps() -> None:
+    row: dict[str, Any] = dict.fromkeys((*STAMPS, "revert_commit"))
+    row |= {"id": 3, "application": "argocd/app", "revision": "5e50043f", "state": "rolled_back"}
+    row |= {"reason": "pod app-1 crashes", "created_at": 1.0, "url": "http://here/deliveries/3"}
+    hold = {"workload": "Deployment/prod/app", "application": "argocd/app"}
+    tree = Tree("")
+    draw_delivery(
+        tree,
+        {"delivery": row, "last_words": ["  KeyError: '[red]'"], "holds": [hold], "command": "git revert"},
+    )
+    out = Console(width=80, record=True, file=io.StringIO())
+    out.print(tree)
+    text = out.export_text()
+    for said in ("KeyError: '[red]'", "windlass holds release argocd/app", "git revert", "http://here"):
+        assert said in text

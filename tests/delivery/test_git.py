@@ -86,13 +86,17 @@ async def test_who_pushed_hears_of_deliveries_that_begin_when_others_are_over(wo
     async def expected() -> int:
         return 2
 
+    async def why(delivery: Record) -> list[str]:
+        return [f"because of {delivery.id}"]
+
     lines = [
         line
         async for line in follow(
-            world.store, one_after_the_other, REPO, "", expected=expected, patience=1, limit=5
+            world.store, one_after_the_other, REPO, "", expected=expected, patience=1, limit=5, why=why
         )
     ]
-    assert {line.partition(":")[0] for line in lines} == {"web", "staging"}
+    assert {line.partition(":")[0] for line in lines if line[0] != " "} == {"web", "staging"}
+    assert len([line for line in lines if line.startswith("    because of")]) == 2
 
 
 async def test_what_belongs_to_others_too_is_not_reverted_and_a_person_is_called(world: World) -> None:
@@ -269,9 +273,16 @@ async def test_everything_about_a_delivery_can_be_asked(world: World) -> None:
     lines = [line async for line in ask.news(REPO, sha)]
     assert lines[0].startswith("web: delivery 2 of")
     assert any("cut over" in line for line in lines)
-    assert "rolled back after" in lines[-1]
-    assert [each.id for each in await ask.of_commit("acme/web", f"{7:040d}")] == [2]
+    ended = next(number for number, line in enumerate(lines) if "rolled back after" in line)
     report = await ask.get(2)
+    assert report.last_words
+    assert lines[ended + 1 :] == [
+        f"    {line}" for line in (*report.last_words, f"windlass trace {sha[:12]}")
+    ]
+    quiet = [line async for line in ask.news(REPO, sha, evidence=False)]
+    assert quiet[-1] == f"    windlass trace {sha[:12]}"
+    assert "rolled back after" in quiet[-2]
+    assert [each.id for each in await ask.of_commit("acme/web", f"{7:040d}")] == [2]
     assert [(run.id, run.image) for run in report.runs] == [(7, "ghcr.io/acme/web:v2")]
     assert report.durations["found bad → traffic back"] < 1
     assert {each.kind for each in report.evidence} >= {"log", "verification-live", "verification-candidate"}

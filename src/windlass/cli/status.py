@@ -134,20 +134,32 @@ def draw_chain(chain: dict[str, Any]) -> Tree:
         if run["superseded_by"]:
             node.add(f"superseded by run {run['superseded_by']}")
     for found in chain["deliveries"]:
-        row = found["delivery"]
-        title = f"delivery {row['id']} to {row['application']}, GitOps commit {short(row['revision'])}"
-        node = tree.add(f"{mark(row['state'])}  {title}")
-        node.add(escape(row["reason"]))
-        begun = row["committed_at"] or row["created_at"]
-        times = [
-            f"{name} +{duration(row[key] - begun)}"
-            for key, name in STAMPS.items()
-            if row[key] and key != "committed_at"
-        ]
-        node.add(f"[dim]{' · '.join(times)}[/]")
-        if row["revert_commit"]:
-            node.add(f"reverted by {short(row['revert_commit'])}")
+        draw_delivery(tree, found)
     return tree
+
+
+def draw_delivery(tree: Tree, found: dict[str, Any]) -> None:
+    """Draw a delivery: its times, and where it was bad what shows why and what helps."""
+    row = found["delivery"]
+    title = f"delivery {row['id']} to {row['application']}, GitOps commit {short(row['revision'])}"
+    node = tree.add(f"{mark(row['state'])}  {title}")
+    node.add(escape(row["reason"]))
+    begun = row["committed_at"] or row["created_at"]
+    times = [
+        f"{name} +{duration(row[key] - begun)}"
+        for key, name in STAMPS.items()
+        if row[key] and key != "committed_at"
+    ]
+    node.add(f"[dim]{' · '.join(times)}[/]")
+    if row["revert_commit"]:
+        node.add(f"reverted by {short(row['revert_commit'])}")
+    for line in found["last_words"]:
+        node.add(f"[red]{escape(line)}[/]")
+    for hold in found["holds"]:
+        node.add(f"held: {escape(hold['workload'])}; [bold]windlass holds release {hold['application']}[/]")
+    if found["command"]:
+        node.add(f"[bold]{escape(found['command'])}[/]")
+    node.add(f"[dim]{row['url']}[/]")
 
 
 @click.command()

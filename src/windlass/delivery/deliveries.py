@@ -13,7 +13,7 @@ from windlass.delivery.errors import (
     UnknownDeliveryError,
     UnknownHoldError,
 )
-from windlass.delivery.news import follow, refusals
+from windlass.delivery.news import follow, last_words, refusals
 from windlass.delivery.records import ASK, Delivery, Deployment, Evidence, Hold
 from windlass.delivery.render import source_of
 from windlass.delivery.settings import Settings
@@ -61,7 +61,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of a delivery. `durations`: segment → seconds. `command` is what helps now, empty where nothing is wrong."""
+    """All of a delivery. `durations`: segment → seconds. `command` is what helps now, empty where nothing is wrong.
+
+    `last_words` of one that was bad: its last bad answer, and the end of the candidate's log.
+    """
 
     delivery: Delivery
     deployment: Deployment | None
@@ -70,6 +73,7 @@ class Report:
     holds: tuple[Hold, ...]
     durations: dict[str, float]
     command: str
+    last_words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +149,16 @@ class Deliveries:
         rows = await self._store.read("delivery.runs_of", delivery=delivery)
         holds = tuple(hold for hold in await self._book.holds(found.uid) if hold.delivery == delivery)
         active = holds or tuple(await self._book.holds(found.uid))
+        evidence = tuple(await self._book.evidence(delivery))
         return Report(
             found,
             await self._book.deployment(delivery),
             tuple(Run(**row) for row in rows),
-            tuple(await self._book.evidence(delivery)),
+            evidence,
             holds,
             durations(found),
             command(found, active),
+            last_words(evidence) if found.detected_at else (),
         )
 
     async def of_commit(self, repo: str, sha: str) -> builtins.list[Delivery]:
@@ -280,17 +286,29 @@ class Deliveries:
         return count
 
     async def news(
-        self, repo: str, sha: str, *, patience: float = 3.0, limit: float = 900.0
+        self, repo: str, sha: str, *, patience: float = 3.0, limit: float = 900.0, evidence: bool = True
     ) -> AsyncGenerator[str, None]:
         """Yield lines on the deliveries of a commit until all have ended.
 
-        Waits `patience` seconds for a first one to begin, and follows for at most `limit` seconds.
+        Waits `patience` seconds for a first one to begin, and follows for at most `limit` seconds. Without `evidence`
+        nothing is told of what the containers said.
         """
 
         async def expected() -> int:
             return await self._deployed_from(repo)
 
-        async for line in follow(
-            self._store, self.of_commit, repo, sha, expected=expected, patience=patience, limit=limit
-        ):
+        async def why(delivery: Delivery) -> tuple[str, ...]:
+            if not delivery.detected_at:
+                return ()
+            said = last_words(await self._book.evidence(delivery.id)) if evidence else ()
+            url = self._settings.server_url
+            return (
+                *said,
+                f"{url}/deliveries/{delivery.id}" if url else f"windlass trace {delivery.revision[:12]}",
+            )
+
+        following = follow(
+            self._store, self.of_commit, repo, sha, expected=expected, patience=patience, limit=limit, why=why
+        )
+        async for line in following:
             yield line

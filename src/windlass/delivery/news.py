@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import anyio
@@ -10,9 +11,12 @@ import anyio
 from windlass.delivery.records import ASK, LIVE, ROLLED_BACK, WAITING, Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
+    from windlass.delivery.records import Evidence
     from windlass.store import Store
+
+    Why = Callable[[Delivery], Awaitable[Sequence[str]]]
 
 STEPS = (
     ("applied_at", "applied"),
@@ -24,6 +28,10 @@ STEPS = (
     ("traffic_back_at", "the old version alone has the traffic"),
     ("reverted_at", "the commit was taken back"),
 )
+ANSWERS = ("answers", "verification-candidate", "verification-live")
+BAD_STATUS, LAST, LINE = 400, 4, 200
+COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+GO_ON = "Ctrl-C ends only this view; the push stands, and what waits goes on by itself"
 SETTLE = 1.0
 """Seconds without a new delivery after which no more are awaited."""
 ENDS = {
@@ -61,6 +69,8 @@ def lines(delivery: Delivery, said: set[tuple[int, str]]) -> list[str]:
         say(stamp, f"{text}{detail} ({at - (delivery.committed_at or delivery.created_at):.1f} s)")
     if delivery.state == "waiting" and delivery.reason not in ("recorded", ""):
         say(f"waiting {delivery.reason}", f"waiting: {delivery.reason}")
+        if not asleep(delivery):
+            say("go on", GO_ON)
     if delivery.final:
         seconds = (delivery.ended_at or delivery.created_at) - (delivery.committed_at or delivery.created_at)
         detail = f": {delivery.reason}" if delivery.state != LIVE else ""
@@ -68,9 +78,41 @@ def lines(delivery: Delivery, said: set[tuple[int, str]]) -> list[str]:
     return found
 
 
+def printable(text: str) -> str:
+    """Return what a container said as one line that does nothing to a terminal."""
+    return "".join(char for char in COLOUR.sub("", text).expandtabs(4) if char.isprintable())
+
+
+def last_words(evidence: Sequence[Evidence]) -> tuple[str, ...]:
+    """Return what shows soonest why a version was bad: the last bad answer, and the end of the candidate's log."""
+    found: list[str] = []
+    asked = [item.data for item in evidence if item.kind in ANSWERS and isinstance(item.data, list)]
+    bad = [row for rows in asked for row in rows if (row.get("status") or 0) >= BAD_STATUS]
+    if bad:
+        last = max(bad, key=lambda row: row.get("at") or 0.0)
+        answer = (
+            f"{last.get('pod')}: {last.get('request')} answered {last['status']} {last.get('body') or ''}"
+        )
+        found.append(printable(answer)[:LINE].rstrip())
+    for item in evidence:
+        said = [line for each in item.data if (line := printable(each)).strip()] if item.kind == "log" else []
+        if said:
+            found += [f"{item.subject} said last:", *(f"  {line[:LINE]}" for line in said[-LAST:])]
+            break
+    return tuple(found)
+
+
 def asleep(delivery: Delivery) -> bool:
     """Whether it waits for a person, which may take days."""
     return delivery.state == WAITING and delivery.reason == ASK
+
+
+async def _reasons(delivery: Delivery, said: set[tuple[int, str]], why: Why) -> list[str]:
+    """Return what `why` tells of a delivery that has ended, once."""
+    if not delivery.final or (delivery.id, "why") in said:
+        return []
+    said.add((delivery.id, "why"))
+    return [f"    {line}" for line in await why(delivery)]
 
 
 async def refusals(store: Store, repo: str, sha: str = "") -> list[str]:
@@ -89,11 +131,12 @@ async def follow(
     expected: Callable[[], Awaitable[int]],
     patience: float,
     limit: float,
+    why: Why,
 ) -> AsyncGenerator[str, None]:
     """Yield lines until every delivery of the commit has ended, or waits for a person.
 
     First of all what is wrong with Applications in the commit. Where fewer deliveries than `expected` says have
-    begun when these are over, others may be about to: they are given a moment.
+    begun when these are over, others may be about to: they are given a moment. `why` is asked of each that has ended.
     """
     settled: tuple[int, float] = (0, 0.0)
     said: set[tuple[int, str]] = set()
@@ -107,7 +150,7 @@ async def follow(
                     yield f"not used: {problem}"
             found = await of_commit(repo, sha)
             for delivery in found:
-                for line in lines(delivery, said):
+                for line in [*lines(delivery, said), *await _reasons(delivery, said, why)]:
                     yield line
             if found and all(delivery.final or asleep(delivery) for delivery in found):
                 if settled[0] != len(found):

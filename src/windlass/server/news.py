@@ -38,12 +38,12 @@ class News:
     async def lines(
         self,
         pushes: Sequence[Push],
-        principal: Principal,  # noqa: ARG002 the port's signature
+        principal: Principal,
         *,
         follow: bool,
     ) -> AsyncGenerator[str, None]:
         """Yield what happens because of the pushes, in their order; where the server stops, how it stands then."""
-        async with aclosing(self._lines(pushes, follow=follow)) as told:
+        async with aclosing(self._lines(pushes, principal, follow=follow)) as told:
             while (line := await self._next(told)) is not None:
                 yield line
         if self._stopped:
@@ -74,13 +74,19 @@ class News:
         ]
         return found
 
-    async def _lines(self, pushes: Sequence[Push], *, follow: bool) -> AsyncGenerator[str, None]:
+    async def _lines(
+        self, pushes: Sequence[Push], principal: Principal, *, follow: bool
+    ) -> AsyncGenerator[str, None]:
         for push in pushes:
             if self.runs is not None:
                 async for line in self.runs.news(push.id, follow=follow):
                     yield line
             if follow and self.deliveries is not None and await self._delivers(push):
-                async for line in self.deliveries.news(push.repo, push.after, patience=PATIENCE):
+                evidence = principal.may(
+                    "api:read", "*"
+                )  # what containers say is shown to no one else elsewhere
+                told = self.deliveries.news(push.repo, push.after, patience=PATIENCE, evidence=evidence)
+                async for line in told:
                     yield line
 
     async def _delivers(self, push: Push) -> bool:
