@@ -82,9 +82,8 @@ class News:
                 async for line in self.runs.news(push.id, follow=follow):
                     yield line
             if follow and self.deliveries is not None and await self._delivers(push):
-                evidence = principal.may(
-                    "api:read", "*"
-                )  # what containers say is shown to no one else elsewhere
+                # What containers say is shown to nobody else on the pages either.
+                evidence = principal.may("api:read", "*")
                 told = self.deliveries.news(push.repo, push.after, patience=PATIENCE, evidence=evidence)
                 async for line in told:
                     yield line
