@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from windlass.kube.local.edge.allocate import allocate
 from windlass.kube.local.edge.config import Files, render, structure
-from windlass.kube.local.edge.haproxy import check_argv, socket_directory, start_argv
+from windlass.kube.local.edge.haproxy import Haproxy, check_argv, socket_directory, start_argv
 from windlass.kube.local.edge.reconcile import plan
 from windlass.kube.local.edge.routing import Situation, state
 from windlass.kube.local.edge.runtime import RunningServer, parse_servers, parse_stat
@@ -245,3 +245,13 @@ def test_argument_vectors(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert socket_directory(Path("/short")) == Path("/short")
     assert len(str(socket_directory(Path("/" + "x" * 100)))) < 80
+
+
+async def test_a_path_for_sockets_elsewhere_goes_with_the_edge(tmp_path: Path) -> None:
+    directory = tmp_path / ("x" * 100)
+    haproxy = Haproxy(directory)
+    haproxy.prepare()
+    assert haproxy.socket.parent.is_dir()
+    await haproxy.stop()
+    assert not haproxy.socket.parent.exists()
+    assert directory.is_dir()

@@ -215,3 +215,5 @@ class Haproxy:
                 return True if self.pid() is None else None
 
             await self._until(gone, 5.0)
+        if self.socket.parent != self.directory:
+            shutil.rmtree(self.socket.parent, ignore_errors=True)
