@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -161,3 +161,34 @@ async def test_a_full_disk_is_told_from_other_faults(store: Store) -> None:
     assert is_disk_full(OSError(errno.ENOSPC, "No space left on device"))
     assert not is_disk_full(sqlite3.OperationalError("no such table"))
     assert not is_disk_full(FileNotFoundError())
+
+
+class Unwilling:
+    """A connection whose ROLLBACK fails, once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.refused = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *params: Any) -> sqlite3.Cursor:
+        if sql == "ROLLBACK":
+            self.refused += 1
+            self._connection.execute(sql)
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._connection.execute(sql, *params)
+
+
+async def test_a_rollback_that_fails_ends_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    unwilling = Unwilling(store._writer)
+    monkeypatch.setattr(store, "_writer", unwilling)
+
+    def work(_: Transaction) -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await asyncio.wait_for(store.transact(work), 5)
+    assert unwilling.refused == 1
+    await asyncio.wait_for(store.transact(lambda tx: tx.record("next", "x")), 5)

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from windlass.store.feed import Entry, Feed
@@ -170,8 +170,11 @@ class Store:
                 result = work(transaction)
                 self._writer.execute("COMMIT")
             except BaseException as error:  # noqa: BLE001 it travels to the caller
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                with suppress(
+                    sqlite3.Error
+                ):  # the caller waits for the first error, and others for this thread
+                    if self._writer.in_transaction:
+                        self._writer.execute("ROLLBACK")
                 future.set_exception(error)
             else:
                 self._publish(transaction.entries)

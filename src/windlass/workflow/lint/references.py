@@ -194,8 +194,9 @@ class _Names:
     def vector(self, site: Site, name: str) -> None:
         """Check `matrix.NAME`."""
         if self.matrix is not None and name not in self.matrix:
-            has = ", ".join(sorted(self.matrix)) or "none"
-            self.report("unknown-reference", f"The matrix has no '{name}'; it has {has}", site)
+            has = f"The matrix has no '{name}'; it has {', '.join(sorted(self.matrix))}"
+            none = f"Job '{self.job.key}' has no matrix, so `matrix.{name}` is empty here"
+            self.report("unknown-reference", has if self.matrix else none, site)
 
 
 def _with_fallback(tree: Node) -> set[Node]:
