@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx2
 import pytest
 
@@ -273,6 +274,27 @@ async def test_login_forms_are_small_and_ours(browser: httpx2.AsyncClient) -> No
     assert (await browser.post("/login", data={"token": "wrong"})).status_code == 401
     foreign = await browser.post("/login", data={"token": "x"}, headers={"Origin": "http://evil.test"})
     assert foreign.status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/api/v1/runs", "/runs", "/nope", "/api/v1/runs/1/logs"])
+async def test_head_is_the_head_of_get(site: SITE, path: str) -> None:
+    async with await site.client("admin") as client:
+        head, get = await client.head(path), await client.get(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["Content-Type"] == get.headers["Content-Type"]
+    assert head.headers.get("Content-Length") == get.headers.get("Content-Length")
+
+
+async def test_head_does_not_wait_for_what_lasts(site: SITE) -> None:
+    async with await site.client("admin") as client:
+        with anyio.fail_after(5):
+            assert (await client.head("/events")).headers["Content-Type"].startswith("text/event-stream")
+
+
+async def test_head_does_not_use_up_a_login_link(site: SITE, browser: httpx2.AsyncClient) -> None:
+    code = site.ports.links.make(Principal("user", "anna", ("admin",)))
+    assert (await browser.head(f"/login?code={code}")).status_code == 405
+    assert (await browser.get(f"/login?code={code}")).status_code == 303
 
 
 async def test_bodies_are_limited(site: SITE) -> None:

@@ -22,6 +22,7 @@ from windlass.web.api import (
     triggers,
 )
 from windlass.web.gate import Gate
+from windlass.web.heads import Heads
 from windlass.web.problems import add_handlers
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def create_app(ports: Ports) -> FastAPI:
 
     add_handlers(app, ports.refusals)
     app.add_middleware(Gate, identity=ports.identity)
+    app.add_middleware(Heads)
     app.include_router(SCHEMA)
     app.include_router(triggers.github, prefix="/api/v3")
     app.include_router(login.router)
