@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from rich.console import Console
 from rich.tree import Tree
 
-from windlass.cli.looks import console
+from windlass.cli.looks import console, listing
 from windlass.cli.main import COMMANDS, HIDDEN, cli
 from windlass.cli.parts import PARTS, examine
 from windlass.cli.runs import NARROW, runs_table, show_run
@@ -335,3 +335,14 @@ def test_the_trace_of_a_bad_version_says_why_and_what_helps() -> None:
     text = out.export_text()
     for said in ("KeyError: '[red]'", "windlass holds release argocd/app", "git revert", "http://here"):
         assert said in text
+
+
+def test_a_listing_breaks_what_is_too_wide_and_never_cuts_it() -> None:
+    address = "http://127.0.0.1:8700/acme/agent-task-service.git"
+    table = listing("repository", "applications", "address", whole=frozenset({"address"}))
+    table.add_row("acme/agent-task-service", "argocd/applications", address)
+    out = Console(width=80, record=True, file=io.StringIO())
+    out.print(table)
+    text = out.export_text()
+    assert address in text
+    assert "…" not in text

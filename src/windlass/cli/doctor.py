@@ -22,7 +22,7 @@ def render(findings: Sequence[Finding], console: Console) -> None:
     """Draw the table, and below it the commands that help."""
     table = Table(box=None, pad_edge=False)
     for column in ("", "part", "version", "from", "for"):
-        table.add_column(column, style="dim" if column in {"from", "for"} else None)
+        table.add_column(column, overflow="fold", style="dim" if column in {"from", "for"} else None)
     python = ".".join(map(str, sys.version_info[:3]))
     table.add_row("[green]✓[/]", "Windlass", __version__, sys.prefix, "all of it")
     table.add_row("[green]✓[/]", "Python", python, sys.base_prefix, "Windlass")

@@ -7,6 +7,7 @@ import sys
 import time
 
 from rich.console import Console
+from rich.table import Table
 
 PIPED = 240
 """Characters of a line that nobody's terminal wraps: a program reads it."""
@@ -21,6 +22,14 @@ def console() -> Console:
     """Make the console for standard output; what is piped is not cut to the width of a terminal."""
     wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(width=PIPED if wide else None)
+
+
+def listing(*columns: str, whole: frozenset[str] = frozenset()) -> Table:
+    """Make a table that breaks what is too wide and never cuts it; columns in `whole` are not broken either."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column in whole)
+    return table
 
 
 def colour(state: str | None) -> str:

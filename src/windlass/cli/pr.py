@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
 from windlass.cli.client import connect, data_option, json_option, print_json
-from windlass.cli.looks import ago, console, mark, short
+from windlass.cli.looks import ago, console, listing, mark, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,9 +108,7 @@ def list_(state: str, limit: int, name: str | None, data: Path, *, as_json: bool
     if not rows:
         click.echo("No pull requests." if state == "all" else f"No pull requests that are {state}.")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("#", "title", "branches", "author", "state", "updated"):
-        table.add_column(column)
+    table = listing("#", "title", "branches", "author", "state", "updated", whole=frozenset({"#", "updated"}))
     for row in rows:
         words = escape(row["title"]), f"{escape(row['head'])} → {escape(row['base'])}", escape(row["author"])
         table.add_row(str(row["number"]), *words, _state(row), ago(row["updated_at"]))

@@ -7,10 +7,9 @@ from urllib.parse import quote
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
 from windlass.cli.client import connect, data_option, json_option, print_json
-from windlass.cli.looks import ago, console, short
+from windlass.cli.looks import ago, console, listing, short
 from windlass.cli.pr import here, repo_option
 
 if TYPE_CHECKING:
@@ -86,9 +85,7 @@ def list_(name: str | None, data: Path, *, as_json: bool) -> None:
     if not rows:
         click.echo("No releases yet: `windlass release create TAG` makes one.")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("tag", "title", "kind", "commit", "by", "when"):
-        table.add_column(column)
+    table = listing("tag", "title", "kind", "commit", "by", "when", whole=frozenset({"commit", "when"}))
     for row in rows:
         kind = "draft" if row["draft"] else "pre-release" if row["prerelease"] else "release"
         words = escape(row["tag"]), escape(row["title"]), kind, short(row["sha"]), escape(row["author"])

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
 from windlass.cli.client import connect, data_option, json_option, print_json
-from windlass.cli.looks import ago, console, short
+from windlass.cli.looks import ago, console, listing, short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,9 +189,7 @@ def list_(data: Path, *, as_json: bool) -> None:
     if not rows:
         click.echo("No repositories yet: `windlass repo create OWNER/NAME` makes one.")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("repository", "branch", "applications", "address", "from"):
-        table.add_column(column)
+    table = listing("repository", "branch", "applications", "address", "from", whole=frozenset({"address"}))
     for row in rows:
         address = row["clone_url"]
         where = escape(_follows(row["remote"]))

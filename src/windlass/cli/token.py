@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
 from windlass.cli.client import connect, data_option, json_option, print_json
-from windlass.cli.looks import console
+from windlass.cli.looks import console, listing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,9 +84,7 @@ def list_(data: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("id", "principal", "scopes", "label", "expires"):
-        table.add_column(column)
+    table = listing("id", "principal", "scopes", "label", "expires", whole=frozenset({"id", "expires"}))
     for row in rows:
         expires = row["expires_at"]
         until = (
