@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
 
 from windlass.identity import Principal
 from windlass.pipelines import Environment
@@ -198,6 +198,32 @@ async def test_a_log_follows_while_the_step_runs(site: SITE, served: tuple[str, 
         await expect(page.locator("#log .group")).to_have_text("Run pytest\n")
         assert await page.locator("#log span").count() == 3
         await expect(page.locator("#log-state")).to_contain_text("follows")
+
+
+async def test_when_a_log_ends_the_page_says_how_the_job_ended(
+    site: SITE, served: tuple[str, Browser]
+) -> None:
+    seen = 0
+
+    async def later(route: Route) -> None:
+        nonlocal seen
+        seen += 1
+        text = await (await route.fetch()).text()
+        if seen > 1:  # the second time the job is over, of which the record hears after the log has ended
+            text = text.replace("running", "passed").replace("All steps", "All of them")
+        if seen > 2:
+            text = re.sub('data-source="[^"]*"', 'data-source=""', text)
+        await route.fulfill(body=text, content_type="text/html")
+
+    async with visit(site, served) as page:
+        await page.route("**/runs/3/jobs/build", later)
+        await page.route("**/api/v1/runs/3/logs?*", lambda route: route.fulfill(body="the end\n"))
+        await page.goto("/runs/3/jobs/build")
+        await expect(page.locator("#log-state")).to_have_text("The log is complete.")
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("passed")
+        await expect(page.locator(".stepper")).to_contain_text("All of them")
+        await page.wait_for_timeout(700)
+        assert seen == 3
 
 
 async def test_it_works_without_scripts(site: SITE, served: tuple[str, Browser]) -> None:

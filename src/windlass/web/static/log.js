@@ -28,6 +28,21 @@ function add(lines) {
   if (stick) scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
 }
 
+// What the page says of the job's state and steps is from when it was loaded. The log may end a moment before the record.
+async function settle() {
+  for (let tries = 0; tries < 5; tries += 1) {
+    const response = await fetch(location.href, { cache: "no-store" });
+    if (!response.ok) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const part of ["main h1", "main .stepper"]) {
+      const [here, now] = [document.querySelector(part), page.querySelector(part)];
+      if (!here.isEqualNode(now)) here.replaceWith(now);
+    }
+    if (!page.getElementById("log").dataset.source) return;
+    await new Promise((resolve) => { setTimeout(resolve, 500); });
+  }
+}
+
 async function follow() {
   state.textContent = "The log follows as it is written.";
   const response = await fetch(box.dataset.source);
@@ -43,6 +58,7 @@ async function follow() {
   }
   if (rest) add([rest]);
   state.textContent = "The log is complete.";
+  await settle();
 }
 
 follow().catch((error) => { state.textContent = `The connection was lost (${error}). Reload to go on.`; });
