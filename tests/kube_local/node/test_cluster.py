@@ -46,3 +46,26 @@ async def test_a_restart_takes_no_server_from_the_edge_while_the_engine_is_still
             await anyio.sleep(0.01)
     assert answers == {200}
     assert world.cluster.node.adopted.is_set()
+
+
+async def test_who_asks_for_a_log_right_after_a_restart_waits_for_what_runs_to_be_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.objects.create("deployments.apps", world.deployment("app", "test/app:1", replicas=1))
+    await world.available("app", 1)
+    (pod,) = await world.pods(app="app")
+    name, container = pod["metadata"]["name"], pod["spec"]["containers"][0]["name"]
+    asked = world.engine.list
+
+    async def slowly(labels: Any) -> Any:
+        await anyio.sleep(0.3)
+        return await asked(labels)
+
+    await world.stop()
+    monkeypatch.setattr(world.engine, "list", slowly)
+    await world.restart_from_stopped()
+    node = world.cluster.node
+    assert not node.adopted.is_set()
+    assert [line async for line in node.logs("default", name, container, tail=1)]
+    host, _port = await node.address("default", name, 8080)
+    assert host

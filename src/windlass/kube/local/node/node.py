@@ -124,13 +124,11 @@ class Node:
 
     def reach(self, worker: PodWorker, port: int) -> tuple[str, int] | None:
         """Where a probe reaches a pod's port: its own address where that can be routed, else the published port."""
-        holder = worker.holder
-        if holder is None:
+        if (holder := worker.holder) is None:
             return None
         if self._direct and any(holder.addresses.values()):
             return worker.address, port
-        host = holder.ports.get(port)
-        return ("127.0.0.1", host) if host else None
+        return ("127.0.0.1", host) if (host := holder.ports.get(port)) else None
 
     def remove_files(self, uid: str) -> None:
         """Remove a pod's directory."""
@@ -140,11 +138,10 @@ class Node:
 
     async def address(self, namespace: str, pod: str, port: int) -> tuple[str, int]:
         """Return where the pod's port is reached from this machine."""
-        worker = self._find(namespace, pod)
+        worker = await self._find(namespace, pod)
         if worker is None:
             raise NotFoundError.of("pods", pod)
-        holder = worker.holder
-        if holder is None:
+        if (holder := worker.holder) is None:
             raise UnavailableError(f'pod "{pod}" has no running container')
         if port in holder.ports:
             return "127.0.0.1", holder.ports[port]
@@ -169,7 +166,7 @@ class Node:
     ) -> AsyncIterator[bytes]:
         """Yield a container's log; of a pod that is gone from the archive."""
         since = None if since_seconds is None else time.time() - since_seconds
-        worker = self._find(namespace, pod)
+        worker = await self._find(namespace, pod)
         found = None
         if worker is not None:
             found = worker.previous(container) if previous else worker.container(container)
@@ -187,11 +184,14 @@ class Node:
             async for line in lines:
                 yield line
 
-    def _find(self, namespace: str, pod: str) -> PodWorker | None:
-        for worker in self._workers.values():
-            if name_of(worker.pod) == pod and namespace_of(worker.pod) == namespace:
-                return worker
-        return None
+    async def _find(self, namespace: str, pod: str) -> PodWorker | None:
+        """Return the worker of a pod; who asks while the node is starting waits for what it will find running."""
+        with anyio.move_on_after(10):  # an engine that hangs must not hang who asks
+            await self.adopted.wait()
+        asked = (namespace, pod)
+        return next(
+            (w for w in self._workers.values() if (namespace_of(w.pod), name_of(w.pod)) == asked), None
+        )
 
     # -- its life
 
