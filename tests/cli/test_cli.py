@@ -188,6 +188,12 @@ def test_a_kubeconfig_is_its_owners_only_and_a_place_that_is_none_is_named(tmp_p
     assert done.stderr == f"Error: Could not open file '{missing}': No such file or directory\n"
 
 
+def test_the_head_to_match_is_a_whole_commit_id() -> None:
+    done = windlass("pr", "merge", "1", "-R", "acme/app", "--match-head", "4f2a9c1")
+    assert done.returncode == 2
+    assert "'4f2a9c1' is not a whole commit id" in done.stderr
+
+
 def test_what_cannot_be_a_commit_is_said_before_anybody_is_asked(tmp_path: Path) -> None:
     done = windlass("trace", "zzzz", "--data", str(tmp_path), WINDLASS_URL="", WINDLASS_TOKEN="")
     assert done.returncode == 2

@@ -54,6 +54,18 @@ def _path(name: str | None, number: int | None = None, rest: str = "") -> str:
     return found if number is None else f"{found}/{number}{rest}"
 
 
+def _whole(_ctx: click.Context, _parameter: click.Parameter, sha: str | None) -> str | None:
+    """Check that a commit's id is whole: a beginning of it may come to fit another commit."""
+    if sha is not None and not re.fullmatch(r"[0-9a-f]{40}", sha):
+        raise click.BadParameter(f"{sha!r} is not a whole commit id, as `git rev-parse HEAD` prints it")
+    return sha
+
+
+head_option = click.option(
+    "--match-head", "sha", metavar="SHA", callback=_whole, help="Only if the head is at this commit."
+)
+
+
 @click.group()
 def pr() -> None:
     """Open, show and merge pull requests."""
@@ -165,7 +177,7 @@ def _say_blockers(found: dict[str, Any]) -> None:
 @click.option("--merge", "method", flag_value="merge", default=True, help="A merge commit (the default).")
 @click.option("--squash", "method", flag_value="squash", help="One commit of all.")
 @click.option("--rebase", "method", flag_value="rebase", help="The commits, put on the base one by one.")
-@click.option("--match-head", "sha", metavar="SHA", help="Only if the head is at this commit.")
+@head_option
 @click.option("--subject", "title", help="First line of the commit.")
 @click.option("--message", help="The rest of the commit's message.")
 @repo_option
@@ -193,7 +205,7 @@ def merge(  # noqa: PLR0917 one for each option
 
 @pr.command()
 @click.argument("number", type=int)
-@click.option("--match-head", "sha", metavar="SHA", help="Only if the head is at this commit.")
+@head_option
 @repo_option
 @data_option
 def approve(number: int, sha: str | None, name: str | None, data: Path) -> None:
