@@ -75,6 +75,7 @@ def test_an_unknown_command_is_named_and_exits_2() -> None:
 def test_without_a_server_the_way_to_one_is_named(tmp_path: Path, command: list[str]) -> None:
     done = windlass(*command, "--data", str(tmp_path), WINDLASS_URL="", WINDLASS_TOKEN="")
     assert done.returncode == 3
+    assert f"no server runs in {tmp_path}" in done.stderr
     assert "windlass up" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -129,7 +129,7 @@ def connect(data: Path) -> Client:
         token = None
     if not url or not token:
         raise NoServerError(
-            f"no server has run in {data}: start one with `windlass up`, name its directory with --data, "
+            f"no server runs in {data}: start one with `windlass up`, name its directory with --data, "
             "or set WINDLASS_URL and WINDLASS_TOKEN"
         )
     return Client(url, token, str(directory.admin_token))
