@@ -12,11 +12,13 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 from rich.tree import Tree
 
+from windlass.cli.client import say
 from windlass.cli.looks import console, listing
 from windlass.cli.main import COMMANDS, HIDDEN, cli
 from windlass.cli.parts import PARTS, examine
@@ -52,6 +54,41 @@ def test_every_command_has_help(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"])
     assert result.exit_code == 0, result.output
     assert "Usage:" in result.output
+
+
+def commands(of: click.Command, *path: str) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(of, click.Group):
+        for name in of.list_commands(click.Context(of)):
+            found = of.get_command(click.Context(of), name)
+            assert found is not None
+            yield from commands(found, *path, name)
+    else:
+        yield " ".join(path), of
+
+
+def test_every_command_prints_json_for_programs() -> None:
+    # `up` stays until it is told to stop, `credential` speaks git's own protocol.
+    others = {"up", "credential"}
+    without = [
+        name for name, found in commands(cli) if not any("--json" in option.opts for option in found.params)
+    ]
+    assert set(without) == others
+
+
+def test_what_was_done_is_told_in_words_or_as_the_server_answered(capsys: pytest.CaptureFixture[str]) -> None:
+    say("x is revoked.", {"id": "x"}, as_json=False)
+    say("x is revoked.", {"id": "x"}, as_json=True)
+    say("x is revoked.", "", as_json=True)
+    words, _, rest = capsys.readouterr().out.partition("\n")
+    assert words == "x is revoked."
+    first, end = json.JSONDecoder().raw_decode(rest)
+    assert (first, json.loads(rest[end:])) == ({"id": "x"}, {"done": "x is revoked."})
+
+
+def test_down_in_a_directory_that_is_not_there_says_so(tmp_path: Path) -> None:
+    done = windlass("down", "--data", str(tmp_path / "typo"))
+    assert done.returncode == 2
+    assert "there is no data directory" in done.stderr
 
 
 def test_an_unknown_command_is_named_and_exits_2() -> None:

@@ -148,3 +148,11 @@ def print_json(value: Any) -> None:
     """Print for a program."""
     json.dump(value, sys.stdout, indent=2)
     sys.stdout.write("\n")
+
+
+def say(words: str, answer: Any = None, *, as_json: bool) -> None:
+    """Tell what was done; a program gets what the server answered, and the words where that is nothing."""
+    if as_json:
+        print_json(answer if isinstance(answer, (dict, list)) else {"done": words})
+    else:
+        click.echo(words)

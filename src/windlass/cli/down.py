@@ -28,6 +28,8 @@ def end_everything(data: Path, engine: str = "auto") -> dict[str, int]:
 @json_option
 def down(data: Path, engine: str, *, as_json: bool) -> None:
     """Stop the server, and with it what a restart would leave alone: jobs, pods and the edge. All data stays."""
+    if not data.is_dir():
+        raise click.UsageError(f"there is no data directory {data}: name the server's with --data")
     ended = end_everything(data, engine)
     if as_json:
         print_json(ended)

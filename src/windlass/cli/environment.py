@@ -9,7 +9,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from windlass.cli.client import connect, data_option, json_option, print_json
+from windlass.cli.client import connect, data_option, json_option, print_json, say
 from windlass.cli.looks import console, duration
 
 if TYPE_CHECKING:
@@ -118,17 +118,18 @@ def list_(repository: str, data: Path, *, as_json: bool) -> None:
 @click.argument("repository", metavar="OWNER/NAME")
 @click.argument("name")
 @data_option
-def delete(repository: str, name: str, data: Path) -> None:
+@json_option
+def delete(repository: str, name: str, data: Path, *, as_json: bool) -> None:
     """Forget an environment's rules: what waits for it passes."""
-    connect(data).call("DELETE", _path(repository, name))
-    click.echo(f"{repository} has no rules for {name} any more.")
+    answer = connect(data).call("DELETE", _path(repository, name))
+    say(f"{repository} has no rules for {name} any more.", answer, as_json=as_json)
 
 
-def _decide(data: Path, run: int, job: str, comment: str, *, approved: bool) -> None:
+def _decide(data: Path, run: int, job: str, comment: str, *, approved: bool, as_json: bool) -> None:
     body = {"approved": approved, "job": job, "comment": comment}
     found = connect(data).call("POST", f"/runs/{run}/approvals", json=body)
     word = "approved" if approved else "rejected"
-    click.echo(f"{', '.join(found['jobs'])} of run {run}: {word}.")
+    say(f"{', '.join(found['jobs'])} of run {run}: {word}.", found, as_json=as_json)
 
 
 @click.command()
@@ -136,9 +137,10 @@ def _decide(data: Path, run: int, job: str, comment: str, *, approved: bool) -> 
 @click.argument("job", default="")
 @click.option("--comment", "-m", default="", help="Why; kept with the run.")
 @data_option
-def approve(run: int, job: str, comment: str, data: Path) -> None:
+@json_option
+def approve(run: int, job: str, comment: str, data: Path, *, as_json: bool) -> None:
     """Let a JOB of a RUN that waits for its environment pass; all that wait where none is named."""
-    _decide(data, run, job, comment, approved=True)
+    _decide(data, run, job, comment, approved=True, as_json=as_json)
 
 
 @click.command()
@@ -146,6 +148,7 @@ def approve(run: int, job: str, comment: str, data: Path) -> None:
 @click.argument("job", default="")
 @click.option("--comment", "-m", default="", help="Why; the job's reason shows it.")
 @data_option
-def reject(run: int, job: str, comment: str, data: Path) -> None:
+@json_option
+def reject(run: int, job: str, comment: str, data: Path, *, as_json: bool) -> None:
     """Fail a JOB of a RUN that waits for its environment; all that wait where none is named."""
-    _decide(data, run, job, comment, approved=False)
+    _decide(data, run, job, comment, approved=False, as_json=as_json)

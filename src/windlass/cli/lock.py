@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from windlass.cli.client import NoServerError, connect, data_option
+from windlass.cli.client import NoServerError, connect, data_option, json_option, print_json
 from windlass.cli.lint import files_of, read, root_of
 from windlass.runner.actions import built_in
 from windlass.workflow import WorkflowError, parse, parse_action
@@ -144,7 +144,8 @@ def places(data: Path, given: str | None) -> Asker:
 )
 @click.option("--from", "source", metavar="URL", help="Where repositories are that the server does not host.")
 @data_option
-def lock(source: str | None, data: Path, *, check: bool) -> None:
+@json_option
+def lock(source: str | None, data: Path, *, check: bool, as_json: bool) -> None:
     """Write .windlass/actions.lock: what the actions of this checkout's workflows stand for now.
 
     From then on a run refuses an action whose reference has moved to another commit.
@@ -161,12 +162,15 @@ def lock(source: str | None, data: Path, *, check: bool) -> None:
             raise click.ClickException(str(error)) from None
         old = {}
     stale = differences(old, new)
-    for line in stale:
+    if as_json:
+        print_json({"file": PATH, "actions": new, "differences": stale})
+    for line in [] if as_json else stale:
         click.echo(line)
     if check:
-        if stale:
+        if stale and not as_json:
             click.echo(f"{PATH} is stale: `windlass lock` writes it anew.", err=True)
         raise SystemExit(1 if stale else 0)
     file.parent.mkdir(exist_ok=True)
     file.write_text(write_lock(new), encoding="utf-8")
-    click.echo(f"{PATH}: {len(new)} {'action' if len(new) == 1 else 'actions'}. Commit it.")
+    if not as_json:
+        click.echo(f"{PATH}: {len(new)} {'action' if len(new) == 1 else 'actions'}. Commit it.")

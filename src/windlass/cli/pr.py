@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from windlass.cli.client import connect, data_option, json_option, print_json
+from windlass.cli.client import connect, data_option, json_option, print_json, say
 from windlass.cli.looks import ago, console, listing, mark, short
 
 if TYPE_CHECKING:
@@ -208,10 +208,11 @@ def merge(  # noqa: PLR0917 one for each option
 @head_option
 @repo_option
 @data_option
-def approve(number: int, sha: str | None, name: str | None, data: Path) -> None:
+@json_option
+def approve(number: int, sha: str | None, name: str | None, data: Path, *, as_json: bool) -> None:
     """Approve the head of a pull request as it is now."""
-    found = connect(data).call("POST", _path(name, number, "/approvals"), json={"sha": sha})
-    click.echo(f"#{number} is approved at {short(found['head_sha'])}")
+    answer = connect(data).call("POST", _path(name, number, "/approvals"), json={"sha": sha})
+    say(f"#{number} is approved at {short(answer['head_sha'])}", answer, as_json=as_json)
 
 
 @pr.command()
@@ -222,6 +223,7 @@ def approve(number: int, sha: str | None, name: str | None, data: Path) -> None:
 @click.option("--draft/--ready", default=None, help="Whether it is not to be merged yet.")
 @repo_option
 @data_option
+@json_option
 def edit(  # noqa: PLR0917 one for each option
     number: int,
     title: str | None,
@@ -231,31 +233,34 @@ def edit(  # noqa: PLR0917 one for each option
     data: Path,
     *,
     draft: bool | None,
+    as_json: bool,
 ) -> None:
     """Change title, body or base, or say whether it is a draft."""
     what = {"title": title, "body": body, "base": base, "draft": draft}
     given = {key: value for key, value in what.items() if value is not None}
     if not given:
         raise click.UsageError("say what to change: --title, --body, --base, --draft or --ready")
-    found = connect(data).call("PATCH", _path(name, number), json=given)
-    click.echo(f"#{number} {found['title']}: {found['head']} → {found['base']}")
+    answer = connect(data).call("PATCH", _path(name, number), json=given)
+    say(f"#{number} {answer['title']}: {answer['head']} → {answer['base']}", answer, as_json=as_json)
 
 
 @pr.command()
 @click.argument("number", type=int)
 @repo_option
 @data_option
-def close(number: int, name: str | None, data: Path) -> None:
+@json_option
+def close(number: int, name: str | None, data: Path, *, as_json: bool) -> None:
     """Close a pull request without merging it."""
-    connect(data).call("PATCH", _path(name, number), json={"state": "closed"})
-    click.echo(f"#{number} is closed")
+    answer = connect(data).call("PATCH", _path(name, number), json={"state": "closed"})
+    say(f"#{number} is closed", answer, as_json=as_json)
 
 
 @pr.command()
 @click.argument("number", type=int)
 @repo_option
 @data_option
-def reopen(number: int, name: str | None, data: Path) -> None:
+@json_option
+def reopen(number: int, name: str | None, data: Path, *, as_json: bool) -> None:
     """Open a pull request again that was closed."""
-    connect(data).call("PATCH", _path(name, number), json={"state": "open"})
-    click.echo(f"#{number} is open")
+    answer = connect(data).call("PATCH", _path(name, number), json={"state": "open"})
+    say(f"#{number} is open", answer, as_json=as_json)

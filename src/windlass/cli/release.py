@@ -8,7 +8,7 @@ from urllib.parse import quote
 import click
 from rich.markup import escape
 
-from windlass.cli.client import connect, data_option, json_option, print_json
+from windlass.cli.client import connect, data_option, json_option, print_json, say
 from windlass.cli.looks import ago, console, listing, short
 from windlass.cli.pr import here, repo_option
 
@@ -67,9 +67,14 @@ def _say(found: dict[str, Any]) -> None:
 @click.argument("tag")
 @repo_option
 @data_option
-def publish(tag: str, name: str | None, data: Path) -> None:
+@json_option
+def publish(tag: str, name: str | None, data: Path, *, as_json: bool) -> None:
     """Publish a draft."""
-    _say(connect(data).call("PATCH", _path(name, tag), json={"draft": False}))
+    answer = connect(data).call("PATCH", _path(name, tag), json={"draft": False})
+    if as_json:
+        print_json(answer)
+    else:
+        _say(answer)
 
 
 @release.command("list")
@@ -98,9 +103,10 @@ def list_(name: str | None, data: Path, *, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @repo_option
 @data_option
-def delete(tag: str, name: str | None, data: Path, *, yes: bool) -> None:
+@json_option
+def delete(tag: str, name: str | None, data: Path, *, yes: bool, as_json: bool) -> None:
     """Delete a release; its tag stays."""
     if not yes:
         click.confirm(f"Delete the release {tag}?", abort=True)
-    connect(data).call("DELETE", _path(name, tag))
-    click.echo(f"The release {tag} is deleted.")
+    answer = connect(data).call("DELETE", _path(name, tag))
+    say(f"The release {tag} is deleted.", answer, as_json=as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from windlass.cli.client import connect, data_option, json_option, print_json
+from windlass.cli.client import connect, data_option, json_option, print_json, say
 from windlass.cli.looks import ago, console, listing, short
 
 if TYPE_CHECKING:
@@ -125,23 +125,29 @@ def webhook(name: str, data: Path, *, secret_stdin: bool, as_json: bool) -> None
 @click.argument("name", metavar="OWNER/NAME")
 @click.argument("seconds", metavar="SECONDS|off")
 @data_option
-def poll(name: str, seconds: str, data: Path) -> None:
+@json_option
+def poll(name: str, seconds: str, data: Path, *, as_json: bool) -> None:
     """Say how often to look where a repository comes from; `off`: only when a webhook asks."""
     try:
         value = None if seconds == "off" else float(seconds)
     except ValueError:
         raise click.BadParameter("write a number of seconds, or off") from None
-    connect(data).call("PUT", f"/repositories/{name}/poll", json={"seconds": value})
-    click.echo(f"{name} is looked at {'when a webhook asks' if value is None else f'every {value:g} s'}.")
+    answer = connect(data).call("PUT", f"/repositories/{name}/poll", json={"seconds": value})
+    say(
+        f"{name} is looked at {'when a webhook asks' if value is None else f'every {value:g} s'}.",
+        answer,
+        as_json=as_json,
+    )
 
 
 @repo.command()
 @click.argument("name", metavar="OWNER/NAME")
 @data_option
-def unfollow(name: str, data: Path) -> None:
+@json_option
+def unfollow(name: str, data: Path, *, as_json: bool) -> None:
     """Follow no longer where a repository comes from; then it is pushed to here."""
-    connect(data).call("DELETE", f"/repositories/{name}/remote")
-    click.echo(f"{name} follows nothing any more.")
+    answer = connect(data).call("DELETE", f"/repositories/{name}/remote")
+    say(f"{name} follows nothing any more.", answer, as_json=as_json)
 
 
 @repo.command("show")
@@ -201,12 +207,13 @@ def list_(data: Path, *, as_json: bool) -> None:
 @click.argument("name", metavar="OWNER/NAME")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @data_option
-def delete(name: str, data: Path, *, yes: bool) -> None:
+@json_option
+def delete(name: str, data: Path, *, yes: bool, as_json: bool) -> None:
     """Delete a repository with all its history."""
     if not yes:
         click.confirm(f"Delete {name} with all its history?", abort=True)
-    connect(data).call("DELETE", f"/repositories/{name}")
-    click.echo(f"{name} is deleted.")
+    answer = connect(data).call("DELETE", f"/repositories/{name}")
+    say(f"{name} is deleted.", answer, as_json=as_json)
 
 
 @repo.command()
@@ -221,6 +228,7 @@ def delete(name: str, data: Path, *, yes: bool) -> None:
 @click.option("--approvals", type=click.IntRange(0, 10), default=0, help="People who must approve.")
 @click.option("--allow-push", is_flag=True, help="Direct pushes stay allowed.")
 @data_option
+@json_option
 def protect(
     name: str,
     pattern: str,
@@ -230,6 +238,7 @@ def protect(
     *,
     all_checks: bool,
     allow_push: bool,
+    as_json: bool,
 ) -> None:
     """Protect branches: only pull requests move them, once what they need is there."""
     rule = {
@@ -239,18 +248,19 @@ def protect(
         "approvals": approvals,
         "direct_pushes": allow_push,
     }
-    connect(data).call("PUT", f"/repositories/{name}/protections", json=rule)
-    click.echo(f"{pattern} of {name} is protected.")
+    answer = connect(data).call("PUT", f"/repositories/{name}/protections", json=rule)
+    say(f"{pattern} of {name} is protected.", answer, as_json=as_json)
 
 
 @repo.command()
 @click.argument("name", metavar="OWNER/NAME")
 @click.argument("pattern", metavar="BRANCH|PATTERN")
 @data_option
-def unprotect(name: str, pattern: str, data: Path) -> None:
+@json_option
+def unprotect(name: str, pattern: str, data: Path, *, as_json: bool) -> None:
     """Drop the rule of a branch or pattern."""
-    connect(data).call("DELETE", f"/repositories/{name}/protections", params={"pattern": pattern})
-    click.echo(f"{pattern} of {name} is not protected by a rule of its own any more.")
+    answer = connect(data).call("DELETE", f"/repositories/{name}/protections", params={"pattern": pattern})
+    say(f"{pattern} of {name} is not protected by a rule of its own any more.", answer, as_json=as_json)
 
 
 @repo.command()

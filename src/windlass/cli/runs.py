@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from windlass.cli.client import connect, data_option, json_option, print_json
+from windlass.cli.client import connect, data_option, json_option, print_json, say
 from windlass.cli.events import show_events, show_schedules
 from windlass.cli.looks import ago, branch, console, duration, mark, short
 
@@ -163,10 +163,11 @@ def rerun(run: int, job: str | None, data: Path, *, failed: bool, debug: bool, a
 @click.argument("run", type=int)
 @click.option("--force", is_flag=True, help="Kill its processes: no `always()` step runs any more.")
 @data_option
-def cancel(run: int, data: Path, *, force: bool) -> None:
+@json_option
+def cancel(run: int, data: Path, *, force: bool, as_json: bool) -> None:
     """Cancel a RUN. Its steps are interrupted; those with `always()` still run."""
-    connect(data).call("POST", f"/runs/{run}/cancel", params={"force": force})
-    click.echo(f"Run {run} is being cancelled: `windlass runs {run}` shows how it ends.")
+    answer = connect(data).call("POST", f"/runs/{run}/cancel", params={"force": force})
+    say(f"Run {run} is being cancelled: `windlass runs {run}` shows how it ends.", answer, as_json=as_json)
 
 
 @click.command()

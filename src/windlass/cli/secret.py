@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from windlass.cli.client import connect, data_option, json_option, print_json
+from windlass.cli.client import connect, data_option, json_option, print_json, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,8 @@ def secret() -> None:
 @click.argument("scope", metavar=SCOPE)
 @click.argument("name")
 @data_option
-def set_(scope: str, name: str, data: Path) -> None:
+@json_option
+def set_(scope: str, name: str, data: Path, *, as_json: bool) -> None:
     """Set a secret of a repository, an owner or all (*). The value comes from standard input.
 
     A value on the command line would stand in the shell's history and in the list of processes.
@@ -35,8 +36,8 @@ def set_(scope: str, name: str, data: Path) -> None:
         value = sys.stdin.read().removesuffix("\n")
     if not value:
         raise click.UsageError("the value is empty: give it on standard input")
-    connect(data).call("PUT", "/secrets", json={"scope": scope, "name": name, "value": value})
-    click.echo(f"{name.upper()} is set for {scope}.")
+    answer = connect(data).call("PUT", "/secrets", json={"scope": scope, "name": name, "value": value})
+    say(f"{name.upper()} is set for {scope}.", answer, as_json=as_json)
 
 
 @secret.command("list")
@@ -59,7 +60,8 @@ def list_(scope: str, data: Path, *, as_json: bool) -> None:
 @click.argument("scope", metavar=SCOPE)
 @click.argument("name")
 @data_option
-def delete(scope: str, name: str, data: Path) -> None:
+@json_option
+def delete(scope: str, name: str, data: Path, *, as_json: bool) -> None:
     """Delete a secret."""
-    connect(data).call("DELETE", "/secrets", params={"scope": scope, "name": name})
-    click.echo(f"{name.upper()} of {scope} is deleted.")
+    answer = connect(data).call("DELETE", "/secrets", params={"scope": scope, "name": name})
+    say(f"{name.upper()} of {scope} is deleted.", answer, as_json=as_json)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from windlass.cli.client import connect, data_option, json_option, print_json
+from windlass.cli.client import connect, data_option, json_option, print_json, say
 from windlass.cli.looks import ago, branch, console, duration, mark, short
 from windlass.cli.runs import NARROW, span, state
 
@@ -206,18 +206,20 @@ def holds(ctx: click.Context, data: Path, *, as_json: bool) -> None:
 @click.argument("application")
 @click.option("--template", default="", help="Only this template hash; without it all of the Application's.")
 @click.pass_obj
-def release(data: Path, application: str, template: str) -> None:
+@json_option
+def release(data: Path, application: str, template: str, *, as_json: bool) -> None:
     """Let what is held of APPLICATION be deployed again."""
     rows = connect(data).call("DELETE", f"/holds/{application}", params={"template": template})
-    for row in rows:
-        click.echo(f"released {row['application']} {row['workload']} template {row['template']}")
+    lines = [f"released {row['application']} {row['workload']} template {row['template']}" for row in rows]
+    say("\n".join(lines) or f"nothing of {application} is held", rows, as_json=as_json)
 
 
 @click.command()
 @click.argument("application")
 @click.option("--revision", default="", help="A GitOps commit; without it the branch's tip.")
 @data_option
-def sync(application: str, revision: str, data: Path) -> None:
+@json_option
+def sync(application: str, revision: str, data: Path, *, as_json: bool) -> None:
     """Ask for a sync of APPLICATION."""
-    connect(data).call("POST", f"/applications/{application}/sync", json={"revision": revision})
-    click.echo(f"asked for a sync of {application}; `windlass status` shows how it goes")
+    answer = connect(data).call("POST", f"/applications/{application}/sync", json={"revision": revision})
+    say(f"asked for a sync of {application}; `windlass status` shows how it goes", answer, as_json=as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from windlass.cli.client import connect, data_option, json_option, print_json
+from windlass.cli.client import connect, data_option, json_option, print_json, say
 from windlass.cli.looks import console, listing
 
 if TYPE_CHECKING:
@@ -97,10 +97,11 @@ def list_(data: Path, *, as_json: bool) -> None:
 @token.command()
 @click.argument("token_id", metavar="ID")
 @data_option
-def revoke(token_id: str, data: Path) -> None:
+@json_option
+def revoke(token_id: str, data: Path, *, as_json: bool) -> None:
     """Revoke the token with this listed id."""
-    connect(data).call("DELETE", f"/tokens/{token_id}")
-    click.echo(f"{token_id} is revoked.")
+    answer = connect(data).call("DELETE", f"/tokens/{token_id}")
+    say(f"{token_id} is revoked.", answer, as_json=as_json)
 
 
 @click.command()
