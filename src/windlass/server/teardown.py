@@ -109,12 +109,8 @@ async def end_everything(directory: DataDirectory, engine_name: str = "auto") ->
         "servers": int(stop_server(directory)),
         "jobs": stop_jobs(directory),
         "containers": 0,
-        "edges": 0,
+        "edges": int(await Haproxy(directory.folder("edge")).stop()),
     }
-    edge = Haproxy(directory.folder("edge"))
-    if edge.pid() is not None:
-        await edge.stop()
-        ended["edges"] = 1
     instance = directory.folder("keys") / "instance"
     with suppress(FileNotFoundError):
         mark = instance.read_text(encoding="ascii").strip()

@@ -255,3 +255,19 @@ async def test_a_path_for_sockets_elsewhere_goes_with_the_edge(tmp_path: Path) -
     await haproxy.stop()
     assert not haproxy.socket.parent.exists()
     assert directory.is_dir()
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+async def test_one_that_has_not_noted_its_pid_is_ended_too(tmp_path: Path) -> None:
+    haproxy = Haproxy(tmp_path / "edge")
+    haproxy.prepare()
+    haproxy.write(
+        f"global\n    stats socket {haproxy.socket} mode 600 level admin\ndefaults\n    timeout client 1s\n"
+    )
+    pid = await haproxy.start()
+    (tmp_path / "edge" / "haproxy.pid").unlink()
+    other = Haproxy(tmp_path / "edge")
+    assert other.pid() is None
+    await other.stop()
+    state = Path(f"/proc/{pid}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"

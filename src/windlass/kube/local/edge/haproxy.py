@@ -204,16 +204,30 @@ class Haproxy:
         if not await self._until(taken, RELOAD_LIMIT):
             raise ReloadError(f"{ReloadError.__doc__} Its log: {_end_of(self.directory / 'haproxy.log')}")
 
-    async def stop(self) -> None:
-        """End HAProxy at once (tests, uninstalling); `windlass up` leaves it running."""
-        pid = self.pid()
-        if pid is not None:
+    async def stop(self) -> bool:
+        """End HAProxy at once (tests, `windlass down`); False where none ran. `windlass up` leaves it running."""
+        running = self._processes()
+        for pid in running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 
-            async def gone() -> bool | None:
-                return True if self.pid() is None else None
+        async def gone() -> bool | None:
+            return None if self._processes() else True
 
-            await self._until(gone, 5.0)
+        await self._until(gone, 5.0)
         if self.socket.parent != self.directory:
             shutil.rmtree(self.socket.parent, ignore_errors=True)
+        return bool(running)
+
+    def _processes(self) -> list[int]:
+        """Return master and workers. One that is just being started has not noted its pid yet, but bears the file."""
+        if not Path("/proc/self").exists():
+            return [pid] if (pid := self.pid()) is not None else []
+        noted = str(self._pid_file).encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and self._is_ours(int(entry.name)):
+                with contextlib.suppress(OSError):
+                    if noted in (entry / "cmdline").read_bytes().split(b"\0"):
+                        found.append(int(entry.name))
+        return found
