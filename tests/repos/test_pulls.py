@@ -268,7 +268,7 @@ async def test_approvals_are_of_principals_not_of_what_commits_say(site: Site) -
     assert (pull.author, (await site.events())[-1].actor) == ("bert", "bert")
     with pytest.raises(NotAllowedError, match="bert opened it"):
         await site.pulls.approve(REPO, 1, principal=BERT)
-    with pytest.raises(MergeBlockedError, match="needs 1 approvals"):
+    with pytest.raises(MergeBlockedError, match="needs 1 approval of"):
         await site.pulls.merge(REPO, 1, principal=BERT)
     await site.pulls.approve(REPO, 1, principal=ANNA)
     view = await site.pulls.show(REPO, 1, principal=ANNA)
@@ -288,7 +288,7 @@ async def test_an_approval_is_of_one_commit(site: Site) -> None:
     await site.pulls.create(REPO, principal=BERT, head="feature")
     await site.pulls.approve(REPO, 1, principal=ANNA)
     await site.commit("feature", {"evil.txt": b"e\n"})
-    with pytest.raises(MergeBlockedError, match="needs 1 approvals"):
+    with pytest.raises(MergeBlockedError, match="needs 1 approval of"):
         await site.pulls.merge(REPO, 1, principal=BERT)
 
 

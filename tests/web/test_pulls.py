@@ -66,7 +66,7 @@ async def test_a_protected_branch_says_why_not(fresh: Site) -> None:
         number = (await admin.post(PULLS, json={"head": branch})).json()["number"]
         merged = await admin.put(f"{PULLS}/{number}/merge", json={})
         assert merged.status_code == 409
-        for reason in ("'test' has not reported", "needs 1 approvals"):
+        for reason in ("'test' has not reported", "needs 1 approval of"):
             assert reason in merged.json()["detail"]
         codes = [one["code"] for one in (await admin.get(f"{PULLS}/{number}")).json()["blockers"]]
         assert codes == ["check-missing", "approval"]

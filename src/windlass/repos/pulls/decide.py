@@ -81,7 +81,8 @@ def blockers(
     found += dict.fromkeys(_check_blockers(rules, checks))
     wanted = max((rule.approvals for rule in rules), default=0)
     if len(approvals) < wanted:
-        text = f"{pull.base} needs {wanted} approvals of this commit; there are {len(approvals)}."
+        asked = "1 approval" if wanted == 1 else f"{wanted} approvals"
+        text = f"{pull.base} needs {asked} of this commit and has {len(approvals)}."
         remedy = f"Somebody else than its author runs `windlass pr approve {pull.repository} {pull.number}`."
         found.append(Blocker("approval", text, remedy))
     return found
