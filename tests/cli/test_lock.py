@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import TYPE_CHECKING
@@ -86,6 +87,21 @@ def test_references_become_commits_and_stale_ones_are_told(act: Path, checkout: 
     assert stale.exit_code == 1
     assert f"acme/act@main has moved: {second} is locked, it is {third} now" in stale.output
     assert file.read_bytes() == written
+
+
+def test_programs_read_what_stands_for_what(act: Path, checkout: Path, tmp_path: Path) -> None:
+    first = commit(act, "one")
+    git(act, "tag", "v1")
+    stale = call(tmp_path, "--check", "--json")
+    assert stale.exit_code == 1
+    told = json.loads(stale.stdout)
+    assert told["actions"] == {
+        "acme/act@main": first, "acme/act@v1": first, "actions/checkout@v4": "built-in"
+    }  # fmt: skip
+    assert f"acme/act@v1 is missing: it is {first}" in told["differences"]
+    assert call(tmp_path).exit_code == 0
+    fresh = call(tmp_path, "--check", "--json")
+    assert (fresh.exit_code, json.loads(fresh.stdout)["differences"]) == (0, [])
 
 
 def test_what_nobody_knows_is_named_and_nothing_is_written(act: Path, checkout: Path, tmp_path: Path) -> None:

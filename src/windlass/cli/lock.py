@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from windlass.cli.client import NoServerError, connect, data_option, json_option, print_json
+from windlass.cli.client import NoServerError, connect, data_option, json_option, say
 from windlass.cli.lint import files_of, read, root_of
 from windlass.runner.actions import built_in
 from windlass.workflow import WorkflowError, parse, parse_action
@@ -162,15 +162,13 @@ def lock(source: str | None, data: Path, *, check: bool, as_json: bool) -> None:
             raise click.ClickException(str(error)) from None
         old = {}
     stale = differences(old, new)
-    if as_json:
-        print_json({"file": PATH, "actions": new, "differences": stale})
-    for line in [] if as_json else stale:
-        click.echo(line)
-    if check:
-        if stale and not as_json:
-            click.echo(f"{PATH} is stale: `windlass lock` writes it anew.", err=True)
-        raise SystemExit(1 if stale else 0)
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(write_lock(new), encoding="utf-8")
-    if not as_json:
-        click.echo(f"{PATH}: {len(new)} {'action' if len(new) == 1 else 'actions'}. Commit it.")
+    words = list(stale)
+    if not check:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(write_lock(new), encoding="utf-8")
+        words.append(f"{PATH}: {len(new)} {'action' if len(new) == 1 else 'actions'}. Commit it.")
+    if words or as_json:
+        say("\n".join(words), {"file": PATH, "actions": new, "differences": stale}, as_json=as_json)
+    if check and stale:
+        click.echo(f"{PATH} is stale: `windlass lock` writes it anew.", err=True)
+        raise SystemExit(1)
